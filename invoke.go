@@ -1,0 +1,91 @@
+package symphony
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// open decodes env for r and checks a message that came from the store. Its errors end the message.
+func (r *registration) open(b *Bus, env *Envelope) error {
+	sent := env.Message == nil
+	if err := r.decode(b.codec(), env); err != nil {
+		return &fate{outcome: Failed, reason: ReasonUndecodable, err: fmt.Errorf("decode %s: %w", env.Type, err)}
+	}
+	if v, ok := env.Message.(Validator); ok && sent {
+		if err := v.Validate(); err != nil {
+			return &fate{outcome: Failed, reason: ReasonInvalid, err: fmt.Errorf("validate %s: %w", env.Type, err)}
+		}
+	}
+	return nil
+}
+
+// handler returns r's call within its own middleware within that of the bus.
+func (r *registration) handler(b *Bus) Handler {
+	r.once.Do(func() { r.full = chain(chain(r.call, r.middleware), b.Handling) })
+	return r.full
+}
+
+// invoke runs the handler of an opened envelope. It does not recover panics: in place they belong to
+// the caller, and the worker recovers them itself.
+func (b *Bus) invoke(ctx context.Context, r *registration, env *Envelope) error {
+	ctx, cancel := r.limit(context.WithValue(ctx, envelopeKey{}, env))
+	defer cancel()
+	return r.explain(ctx, r.handler(b)(ctx, env))
+}
+
+// invokeBatch runs the batch handler of opened envelopes: the middleware of each one around that of
+// the next, the handler within all. A middleware that does not call next keeps its message out.
+func (b *Bus) invokeBatch(ctx context.Context, r *registration, envs []*Envelope) []error {
+	ctx, cancel := r.limit(ctx)
+	defer cancel()
+	errs := make([]error, len(envs))
+	var in []int
+	var from func(ctx context.Context, i int)
+	from = func(ctx context.Context, i int) {
+		if i == len(envs) {
+			batch := make([]*Envelope, len(in))
+			for n, i := range in {
+				batch[n] = envs[i]
+			}
+			if len(batch) == 0 {
+				return
+			}
+			for n, err := range r.callBatch(ctx, batch) {
+				errs[in[n]] = err
+			}
+			return
+		}
+		passed := false
+		last := func(ctx context.Context, _ *Envelope) error {
+			if !passed { // once: the others cannot run again because one of them wants to
+				passed = true
+				in = append(in, i)
+				from(ctx, i+1)
+			}
+			return errs[i]
+		}
+		full := chain(chain(last, r.middleware), b.Handling)
+		errs[i] = r.explain(ctx, full(context.WithValue(ctx, envelopeKey{}, envs[i]), envs[i]))
+		if !passed {
+			from(ctx, i+1)
+		}
+	}
+	from(ctx, 0)
+	return errs
+}
+
+func (r *registration) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if r.timeout <= 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, r.timeout, ErrTimeout)
+}
+
+// explain names the timeout in an error that came after it; that of the context says "deadline" only.
+func (r *registration) explain(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == ErrTimeout && !errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("%w after %v: %w", ErrTimeout, r.timeout, err)
+	}
+	return err
+}
