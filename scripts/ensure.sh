@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Makes sure that what the tests need is there. Installs what is missing when it can (Debian or a
+# relative of it, as root), says what it does, and fails with the name of the thing when it cannot.
+# Running it again changes nothing.
+#
+#   scripts/ensure.sh go      the Go version of go.mod
+#   scripts/ensure.sh race    what `go test -race` needs: a C compiler and its headers
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'ensure: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+# install THING PACKAGE...: installs Debian packages, or says which ones a person must install.
+install() {
+	local thing=$1
+	shift
+	command -v apt-get >/dev/null || die "$thing is missing and there is no apt-get here: install $* or what your system calls it"
+	[ "$(id -u)" = 0 ] || die "$thing is missing and only root can install it: run 'sudo apt-get install $*'"
+	say "$thing is missing: installing $* with apt-get"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq </dev/null >&2 || say "apt-get update failed: trying with the package lists that are here"
+	apt-get install -y -qq --no-install-recommends "$@" </dev/null >&2 || die "apt-get could not install $*: install $thing and try again"
+}
+
+go_() {
+	command -v go >/dev/null || die "go is missing: install Go $(wanted_go) or newer, see https://go.dev/doc/install"
+	# A toolchain that is too old, and may not fetch a newer one, says so itself, with both versions.
+	go list -m >/dev/null || die "this Go cannot build the module: Go $(wanted_go) or newer is needed"
+}
+
+wanted_go() { awk '$1 == "go" { print $2 }' go.mod; }
+
+# The compiler must compile and link against the C library: having `gcc` is not enough.
+cc_works() {
+	local out
+	out=$(mktemp)
+	printf '#include <stdlib.h>\n#include <pthread.h>\nint main(void) { return pthread_self() == 0; }\n' |
+		$1 -x c - -o "$out" -pthread 2>/dev/null
+	local status=$?
+	rm -f "$out"
+	return $status
+}
+
+race() {
+	go_
+	local cc
+	cc=$(go env CC)
+	cc_works "$cc" && return
+	# A compiler that somebody chose is theirs to mend; the default one we can install.
+	[ "$cc" = gcc ] || die "the C compiler '$cc' (from CC) does not work; the race detector needs one: unset CC to use gcc"
+	install "a working C compiler (the race detector needs it)" gcc libc6-dev
+	cc_works "$cc" || die "gcc was installed but does not compile a small program: the race detector needs it"
+}
+
+case "${1:-}" in
+go) go_ ;;
+race) race ;;
+*) die "usage: scripts/ensure.sh go|race" ;;
+esac
