@@ -2,10 +2,9 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 
-GO       ?= go
 FUZZTIME ?= 20s
-CRASH    ?= $(GO) run ./internal/crash
-MUTANTS  ?= $(GO) run ./internal/mutants
+CRASH    ?= go run ./internal/crash
+MUTANTS  ?= go run ./internal/mutants
 
 # A clone that belongs to somebody else (as in CI) must build: git's refusal to answer is no build error.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
@@ -16,17 +15,17 @@ help: ## Print this list
 
 .PHONY: build
 build: ## Build bin/symphony; no C compiler needed
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/symphony ./cmd/symphony
+	CGO_ENABLED=0 go build -trimpath -buildvcs=auto -o bin/symphony ./cmd/symphony
 
 .PHONY: run
 run: ## Run the emailqueue example on SQLite and print its report
-	$(GO) run ./examples/emailqueue
+	go run ./examples/emailqueue
 
 .PHONY: test
 test: ## Run all tests with the race detector, installing what they need (under 10 minutes)
 	@scripts/ensure.sh race
-	CGO_ENABLED=0 $(GO) build ./...
-	CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout=9m ./...
+	CGO_ENABLED=0 go build ./...
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout=9m ./...
 
 .PHONY: lint
 lint: ## go vet, staticcheck, gofumpt, govulncheck
@@ -35,7 +34,7 @@ lint: ## go vet, staticcheck, gofumpt, govulncheck
 
 .PHONY: fmt
 fmt: ## Format all Go files with gofumpt
-	@cd tools && GOBIN=$(CURDIR)/.cache/bin $(GO) install mvdan.cc/gofumpt
+	@cd tools && GOBIN=$(CURDIR)/.cache/bin go install mvdan.cc/gofumpt
 	.cache/bin/gofumpt -w .
 
 .PHONY: verify
@@ -44,8 +43,8 @@ verify: ## Check that go.mod, go.sum and generated files are up to date
 
 .PHONY: cover
 cover: ## Run all tests and print the statement coverage of every function
-	$(GO) test -coverpkg=./... -coverprofile=coverage.out ./...
-	$(GO) tool cover -func=coverage.out
+	go test -coverpkg=./... -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s)
@@ -61,4 +60,4 @@ crash: ## Kill and stop workers for minutes, then check the history for lost and
 
 .PHONY: bench
 bench: ## Compare with peers; results in bench/results/latest.jsonl
-	cd bench && $(GO) run .
+	cd bench && go run .
