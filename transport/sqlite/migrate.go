@@ -1,0 +1,173 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+//go:embed schema/*.sql
+var schema embed.FS
+
+// oldestCompatible is the schema version whose programs still run on the newest schema. It is stored
+// with each migration: a program refuses a schema whose oldest compatible version is newer than its own.
+const oldestCompatible = 1
+
+// steps returns the migrations of this release in order.
+func steps() ([]monitor.Migration, error) {
+	files, err := fs.Glob(schema, "schema/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var all []monitor.Migration
+	for i, file := range files { // sorted by name
+		text, err := schema.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		number, name, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(file, "schema/"), ".sql"), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil || version != i+1 {
+			return nil, fmt.Errorf("migration %s: its number is not %d", file, i+1)
+		}
+		all = append(all, monitor.Migration{Version: version, Name: name, SQL: string(text)})
+	}
+	return all, nil
+}
+
+// Migrate creates the file if there is none, readable by its owner only, and applies what is pending.
+// It implements [monitor.Migrator].
+func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
+	all, err := steps()
+	if err != nil {
+		return nil, t.fail("migrate", err)
+	}
+	f, err := os.OpenFile(t.config.path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w: %w", symphony.ErrStoreReadOnly, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("migrate: %w", err)
+	}
+	var applied []monitor.Migration
+	for _, m := range all {
+		err := t.writes.do(ctx, func(q *queries) error {
+			done, err := t.applied(q)
+			if err != nil || len(done) >= m.Version {
+				return err
+			}
+			if err := q.script(m.SQL); err != nil {
+				return err
+			}
+			m.Applied = time.UnixMilli(t.clock()).UTC()
+			applied = append(applied, m)
+			return q.exec("insert into messenger_migrations (version, name, applied_at, oldest_compatible) values (?, ?, ?, ?)",
+				m.Version, m.Name, m.Applied.UnixMilli(), oldestCompatible)
+		})
+		if err != nil {
+			return applied, t.fail(fmt.Sprintf("migrate to version %d (%s)", m.Version, m.Name), err)
+		}
+	}
+	t.usable.Store(true)
+	return applied, nil
+}
+
+// applied returns when each step was applied, in order, and refuses a schema that is too new.
+func (t *Transport) applied(q *queries) ([]time.Time, error) {
+	err := q.exec(`create table if not exists messenger_migrations (
+  version integer primary key, name text not null, applied_at integer not null, oldest_compatible integer not null)`)
+	if err != nil {
+		return nil, err
+	}
+	var times []time.Time
+	return times, q.each("select applied_at, oldest_compatible, version from messenger_migrations order by version", nil,
+		func(rows *sql.Rows) error {
+			var at int64
+			var oldest, version int
+			if err := rows.Scan(&at, &oldest, &version); err != nil {
+				return err
+			}
+			times = append(times, time.UnixMilli(at).UTC())
+			return tooNew(version, oldest)
+		})
+}
+
+func tooNew(version, oldest int) error {
+	all, err := steps()
+	if err != nil {
+		return err
+	}
+	if oldest > len(all) {
+		return fmt.Errorf("%w: its version is %d, which needs a program of version %d or later; this one is of version %d",
+			symphony.ErrSchemaTooNew, version, oldest, len(all))
+	}
+	return nil
+}
+
+// Migrations implements [monitor.Migrator]. A file that does not exist has none applied.
+func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error) {
+	all, err := steps()
+	if err != nil {
+		return nil, t.fail("list migrations", err)
+	}
+	rows, err := t.db.QueryContext(ctx, "select version, applied_at from messenger_migrations order by version")
+	if err := t.explainOpen(err); errors.Is(err, symphony.ErrNotMigrated) {
+		return all, nil
+	} else if err != nil {
+		return nil, t.fail("list migrations", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var version int
+		var at int64
+		if err := rows.Scan(&version, &at); err != nil {
+			return nil, t.fail("list migrations", err)
+		}
+		if version <= len(all) {
+			all[version-1].Applied = time.UnixMilli(at).UTC()
+		}
+	}
+	return all, rows.Err()
+}
+
+// check makes sure, once, that the schema is one that this release can use.
+func (t *Transport) check(ctx context.Context) error {
+	if t.usable.Load() {
+		return nil
+	}
+	all, err := steps()
+	if err != nil {
+		return err
+	}
+	var version, oldest int
+	err = t.db.QueryRowContext(ctx, "select coalesce(max(version), 0), coalesce(max(oldest_compatible), 0) from messenger_migrations").
+		Scan(&version, &oldest)
+	if err != nil {
+		return t.explainOpen(err)
+	}
+	if err := tooNew(version, oldest); err != nil {
+		return err
+	}
+	if version < len(all) {
+		return fmt.Errorf("%w: its version is %d, this program needs %d", symphony.ErrNotMigrated, version, len(all))
+	}
+	t.usable.Store(true)
+	return nil
+}
+
+// script runs the statements of a migration. The driver takes several in one text when they have no
+// arguments.
+func (q *queries) script(text string) error { return q.exec(text) }

@@ -1,0 +1,6 @@
+-- is there something to claim, and when is there next? ?1 JSON array of queues
+select
+  exists (select 1 from json_each(?1) q where exists (
+    select 1 from messenger_messages where queue_name = q.value and status = 'pending' and waiting_for is null)),
+  (select min(available_at) from messenger_messages where status = 'scheduled'),
+  (select min(alive_until) from messenger_workers)

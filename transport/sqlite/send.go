@@ -1,0 +1,235 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+// Send implements [symphony.Sender]. A single envelope may share its transaction with those of
+// concurrent calls. When ctx ends after that transaction was begun for it, the error matches
+// symphony.ErrOutcomeUnknown.
+func (t *Transport) Send(ctx context.Context, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
+	if len(envs) == 1 {
+		return t.sends.send(ctx, envs)
+	}
+	var rs []symphony.Receipt
+	err := t.write(ctx, func(q *queries) (err error) {
+		rs, err = t.insert(q, envs)
+		return err
+	})
+	if err != nil {
+		return nil, t.fail("send to", err)
+	}
+	return rs, nil
+}
+
+// insert stores envs in q's transaction, one copy for each subscription.
+func (t *Transport) insert(q *queries, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
+	in := inserting{t: t, q: q, now: t.clock(), subs: make(map[string][]symphony.Subscription)}
+	rs := make([]symphony.Receipt, len(envs))
+	for i, env := range envs {
+		var err error
+		if rs[i], err = in.fanOut(env); err != nil {
+			return nil, fmt.Errorf("message %s of type %s: %w", env.ID, env.Type, err)
+		}
+	}
+	return rs, nil
+}
+
+type inserting struct {
+	t    *Transport
+	q    *queries
+	now  int64
+	subs map[string][]symphony.Subscription // by type, as far as they were asked for
+}
+
+// fanOut stores the copy for the handler, if the type has one or nobody else, and one for each
+// subscriber.
+func (in *inserting) fanOut(env *symphony.Envelope) (r symphony.Receipt, err error) {
+	subs, err := in.subscriptions(env.Type)
+	if err != nil {
+		return r, err
+	}
+	if len(subs) == 0 {
+		id, stored, err := in.store(env)
+		return symphony.Receipt{ID: id, Duplicate: !stored}, err
+	}
+	stored := false
+	for i := range subs {
+		id, ok, err := in.store(subs[i].Copy(env))
+		if err != nil {
+			return r, err
+		}
+		if stored = stored || ok; i == 0 {
+			r.ID = id
+		}
+		if subs[i].Subscriber != "" {
+			r.Copies = append(r.Copies, id)
+		}
+	}
+	r.Duplicate = !stored
+	return r, nil
+}
+
+func (in *inserting) subscriptions(typ string) ([]symphony.Subscription, error) {
+	subs, ok := in.subs[typ]
+	if ok {
+		return subs, nil
+	}
+	err := in.q.each("select stamps from messenger_subscriptions where message_type = ? order by subscriber", []any{typ},
+		func(rows *sql.Rows) error {
+			var text string
+			if err := rows.Scan(&text); err != nil {
+				return err
+			}
+			var s symphony.Subscription
+			if err := json.Unmarshal([]byte(text), &s); err != nil {
+				return fmt.Errorf("subscription of %s: %w", typ, err)
+			}
+			subs = append(subs, s)
+			return nil
+		})
+	in.subs[typ] = subs
+	return subs, err
+}
+
+// store inserts one row. It returns the ID under which the message is stored and whether it was
+// stored now; false: another message has its key.
+func (in *inserting) store(env *symphony.Envelope) (id symphony.ID, stored bool, err error) {
+	if env.Key != "" {
+		if holder, err := in.takeKey(env); err != nil || holder != env.ID {
+			return holder, false, err
+		}
+	}
+	r, err := in.row(env)
+	if err != nil {
+		return env.ID, false, err
+	}
+	if env.Group != "" && r.status == monitor.Pending {
+		// Those of the group that have become due meanwhile were there first.
+		if err := in.t.promote(in.q, in.now); err != nil {
+			return env.ID, false, err
+		}
+	}
+	n, err := in.q.affected(sqlInsert, env.ID[:], env.Queue, env.Type, env.Subscriber, string(r.status), nil, env.Priority, in.now,
+		r.scheduled, r.available, r.expires, env.MaxRetries, null(env.Key), null(env.Group), r.headers, r.tags, env.Version,
+		env.ContentType, r.body)
+	if err != nil || n == 0 { // 0: this very message is stored already, the send is a repeated one
+		return env.ID, true, err
+	}
+	in.q.count(env.Queue, env.Type, r.status, 1)
+	in.q.ready = true
+	if env.Group != "" && r.status == monitor.Pending {
+		m := member{queue: env.Queue, group: env.Group}
+		if _, err := in.q.one("select seq from messenger_messages where id = ?", []any{env.ID[:]}, &m.seq); err != nil {
+			return env.ID, false, err
+		}
+		err = in.q.hold(m)
+	}
+	return env.ID, true, err
+}
+
+// takeKey takes env's key and returns the ID of the message that has it now.
+func (in *inserting) takeKey(env *symphony.Envelope) (symphony.ID, error) {
+	hash := sha256.Sum256(env.Body)
+	taken, err := in.q.affected(sqlKey, env.Type, env.Subscriber, env.Key, env.ID[:], hash[:], addTime(in.now, env.Window), in.now)
+	if err != nil || taken > 0 {
+		return env.ID, err
+	}
+	var holder []byte
+	_, err = in.q.one("select message_id from messenger_keys where message_type = ? and subscriber = ? and key = ?",
+		[]any{env.Type, env.Subscriber, env.Key}, &holder)
+	if err != nil || len(holder) != len(symphony.ID{}) {
+		return env.ID, err
+	}
+	return symphony.ID(holder), nil
+}
+
+// A row is what of an envelope must be turned into columns.
+type row struct {
+	status                            monitor.Status
+	scheduled, expires, headers, tags any // nil: null
+	available                         int64
+	body                              []byte
+}
+
+func (in *inserting) row(env *symphony.Envelope) (r row, err error) {
+	r = row{status: monitor.Pending, available: in.now, body: env.Body}
+	if r.body == nil {
+		r.body = []byte{}
+	}
+	switch {
+	case env.Delay > 0:
+		r.available = addTime(in.now, env.Delay)
+		r.scheduled = r.available
+	case !env.At.IsZero():
+		at := env.At.UnixMilli()
+		if env.At.After(time.UnixMilli(at)) {
+			at++
+		}
+		r.scheduled, r.available = at, max(at, in.now)
+	}
+	if r.available > in.now {
+		r.status = monitor.Scheduled
+	}
+	if env.Expires > 0 {
+		r.expires = addTime(in.now, env.Expires)
+	}
+	if r.headers, err = encode(len(env.Headers), env.Headers); err != nil {
+		return r, err
+	}
+	r.tags, err = encode(len(env.Tags), env.Tags)
+	return r, err
+}
+
+// encode returns v as JSON text, nil when it is empty.
+func encode(n int, v any) (any, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	text, err := json.Marshal(v)
+	return string(text), err
+}
+
+// lastTime is the end of the year 9999: later times cannot be shown as text.
+const lastTime = 253402300799999
+
+// addTime adds d to a time in milliseconds, rounding up, and stops at the end of the year 9999.
+func addTime(ms int64, d time.Duration) int64 {
+	return min(ms+int64((d+time.Millisecond-1)/time.Millisecond), lastTime)
+}
+
+func null(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// Subscribe implements [symphony.SubscriptionStore].
+func (t *Transport) Subscribe(ctx context.Context, subs []symphony.Subscription) error {
+	err := t.write(ctx, func(q *queries) error {
+		now := t.clock()
+		for _, s := range subs {
+			stamps, err := json.Marshal(s)
+			if err != nil {
+				return err
+			}
+			if err := q.exec(sqlSubscribe, s.Type, s.Subscriber, null(s.Queue), string(stamps), s.Owner, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return t.fail("subscribe in", err)
+	}
+	return nil
+}

@@ -1,0 +1,203 @@
+// Package sqlite keeps messages in an SQLite file: the embedded default, which needs no server.
+//
+// Any number of processes on one machine may use the file at once; it must be on a local disk.
+// What Send has accepted survives a crash of the process and, with synchronous=full (the default),
+// a loss of power. Messages can be sent and completed in the caller's own transaction on the same
+// file, see [Transport.InSQLTx] and [HandleTx].
+//
+// The store's clock is the machine's. SQLite has one writer at a time: a transaction of the caller's
+// that writes holds up all queues in the file, and a Dispatch outside it waits for busy_timeout.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+
+	driver "modernc.org/sqlite" // registers "sqlite"
+)
+
+// A HistoryMode says what is kept of completed messages. Cancelled and expired ones are always kept.
+type HistoryMode string
+
+// The history modes.
+const (
+	HistoryFull HistoryMode = "full" // the whole message
+	HistoryMeta HistoryMode = "meta" // all but the body
+	HistoryOff  HistoryMode = "off"
+)
+
+// Options of a transport. The zero value is the default.
+type Options struct {
+	History   HistoryMode   // "": full
+	Retention time.Duration // of history; 0: 24 h
+	Name      string        // of this transport, beside its dead letters
+	Logger    *slog.Logger  // nil: slog.Default()
+}
+
+// A Transport keeps messages in an SQLite file. It is safe for concurrent use.
+type Transport struct {
+	config  config
+	options Options
+	db      *sql.DB       // for reads, and for the caller's own transactions
+	writes  *writer       // the only connection that the transport writes with
+	sends   coalescer     // single dispatches on their way
+	wake    broadcast     // there may be something to claim
+	clock   func() int64  // the store's clock, in milliseconds since 1970
+	usable  atomic.Bool   // the schema was found to be one that this release can use
+	swept   atomic.Int64  // when leases were last looked at, by clock
+	closing chan struct{} // ends waiting Receives
+	once    sync.Once
+}
+
+var (
+	_ symphony.Transport         = (*Transport)(nil)
+	_ symphony.Exchanger         = (*Transport)(nil)
+	_ symphony.SubscriptionStore = (*Transport)(nil)
+	_ symphony.Maintainer        = (*Transport)(nil)
+	_ monitor.Migrator           = (*Transport)(nil)
+	_ monitor.Finder             = (*Transport)(nil)
+	_ monitor.DeadLetters        = (*Transport)(nil)
+	_ monitor.Canceller          = (*Transport)(nil)
+	_ monitor.Counter            = (*Transport)(nil)
+)
+
+// Open returns a transport for a DSN: sqlite:///abs/file.db or sqlite://relative.db, with the options
+// synchronous=full|normal|extra and busy_timeout=5s. opts may be nil. It neither creates nor migrates
+// the file, see [Transport.Migrate]; until then the methods return errors that match
+// symphony.ErrNotMigrated. The caller closes the transport.
+func Open(ctx context.Context, dsn string, opts *Options) (*Transport, error) {
+	c, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, c, opts)
+}
+
+// New returns a transport on the file that db has open. db must use the driver modernc.org/sqlite and
+// a file; it stays the caller's and is used for nothing else: the transport has connections of its own.
+func New(ctx context.Context, db *sql.DB, opts *Options) (*Transport, error) {
+	if _, ok := db.Driver().(*driver.Driver); !ok {
+		return nil, fmt.Errorf("sqlite transport on a *sql.DB: its driver is %T, must be that of modernc.org/sqlite", db.Driver())
+	}
+	path, err := fileOf(ctx, db)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite transport on a *sql.DB: %w", err)
+	}
+	return open(ctx, config{path: path, synchronous: "FULL", busyTimeout: 5 * time.Second}, opts)
+}
+
+// fileOf returns the path of the main database of a connection, as SQLite knows it.
+func fileOf(ctx context.Context, q interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+},
+) (path string, err error) {
+	if err := q.QueryRowContext(ctx, "select file from pragma_database_list where name = 'main'").Scan(&path); err != nil {
+		return "", fmt.Errorf("ask for its file: %w", explain(err))
+	}
+	if path == "" {
+		return "", errors.New("it has no file")
+	}
+	return path, nil
+}
+
+func open(ctx context.Context, c config, opts *Options) (*Transport, error) {
+	var o Options
+	if opts != nil {
+		o = *opts
+	}
+	switch o.History {
+	case "":
+		o.History = HistoryFull
+	case HistoryFull, HistoryMeta, HistoryOff:
+	default:
+		return nil, fmt.Errorf("open %s: history %q: must be full, meta or off", c.path, o.History)
+	}
+	if o.Retention == 0 {
+		o.Retention = 24 * time.Hour
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	db, err := sql.Open("sqlite", c.driverDSN())
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", c.path, err)
+	}
+	if err := checkVersion(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", c.path, err), db.Close())
+	}
+	t := &Transport{
+		config: c, options: o, db: db,
+		clock:   func() int64 { return time.Now().UnixMilli() },
+		closing: make(chan struct{}),
+	}
+	t.writes = newWriter(c)
+	t.sends.init(t)
+	return t, nil
+}
+
+// DB returns a pool on the same file for the caller's own tables. Its transactions are BEGIN
+// IMMEDIATE: they hold the file's only write lock from the start. It belongs to the transport.
+func (t *Transport) DB() *sql.DB { return t.db }
+
+// Close releases the file. It ends waiting Receives and waits for the write in progress; what it has
+// not returned for is lost to its caller. It does not wait for deliveries. Calling it again does nothing.
+func (t *Transport) Close() error {
+	var err error
+	t.once.Do(func() {
+		close(t.closing)
+		err = errors.Join(t.writes.close(), t.db.Close())
+	})
+	if err != nil {
+		return fmt.Errorf("close %s: %w", t.config.path, err)
+	}
+	return nil
+}
+
+// Capabilities says that all wishes are honoured. Delays reach to the year 9999.
+func (t *Transport) Capabilities() symphony.Capabilities {
+	return symphony.Capabilities{
+		MaxDelay: 1<<63 - 1,
+		MaxBody:  16 << 20,
+		Priority: true, Expiry: true, Idempotency: true, Group: true, InTx: true,
+	}
+}
+
+// Wake tells the workers of this process that there may be something new, after the commit of a
+// transaction that sent messages. Those of other processes find them with their next poll, within
+// 100 ms.
+func (t *Transport) Wake() { t.wake.send() }
+
+// write runs fn in a transaction of the transport's own, and wakes those who wait when it made
+// something claimable.
+func (t *Transport) write(ctx context.Context, fn func(q *queries) error) error {
+	if err := t.check(ctx); err != nil {
+		return err
+	}
+	ready := false
+	err := t.writes.do(ctx, func(q *queries) error {
+		err := fn(q)
+		ready = q.ready
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if ready {
+		t.wake.send()
+	}
+	return nil
+}
+
+// fail says in an error which store it was.
+func (t *Transport) fail(what string, err error) error {
+	return fmt.Errorf("%s %s: %w", what, t.config.path, err)
+}
