@@ -25,7 +25,10 @@ run: ## Run the emailqueue example on SQLite and print its report
 test: ## Run all tests with the race detector, installing what they need (under 10 minutes)
 	@scripts/ensure.sh race
 	CGO_ENABLED=0 go build ./...
-	CGO_ENABLED=1 go test -race -shuffle=on -timeout=9m ./...
+	export CGO_ENABLED=1 status=0; \
+	(cd bench && go test -race -shuffle=on -timeout=5m ./...) || status=1; \
+	go test -race -shuffle=on -timeout=9m ./... || status=1; \
+	exit $$status
 
 .PHONY: lint
 lint: ## go vet, staticcheck, gofumpt, govulncheck

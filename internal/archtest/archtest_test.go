@@ -25,15 +25,29 @@ func TestTree(t *testing.T) {
 		t.Fatalf("loaded module %s with %d packages: this is not the repository", tree.Module, len(tree.Packages))
 	}
 	for _, rule := range archtest.Rules() {
-		t.Run(rule.Name, func(t *testing.T) {
-			found := rule.Check(tree)
-			for _, f := range found {
-				t.Error(f)
-			}
-			if len(found) > 0 {
-				t.Errorf("the rule: %s", rule.Reason)
-			}
-		})
+		t.Run(rule.Name, func(t *testing.T) { check(t, rule, tree) })
+	}
+}
+
+// TestBench runs the rules that are about code, and not about this module's packages, on the second module.
+func TestBench(t *testing.T) {
+	tree, err := archtest.Load(os.DirFS("../../bench"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"init", "sleep", "skip", "package-name", "file-size", "interface-size", "parameters", "package-doc"} {
+		t.Run(name, func(t *testing.T) { check(t, byName(t, name), tree) })
+	}
+}
+
+func check(t *testing.T, rule archtest.Rule, tree *archtest.Tree) {
+	t.Helper()
+	found := rule.Check(tree)
+	for _, f := range found {
+		t.Error(f)
+	}
+	if len(found) > 0 {
+		t.Errorf("the rule: %s", rule.Reason)
 	}
 }
 
