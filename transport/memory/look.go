@@ -1,0 +1,164 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+// Find implements [monitor.Finder].
+func (t *Transport) Find(ctx context.Context, id symphony.ID) (monitor.Record, error) {
+	if _, err := t.begin(ctx); err != nil {
+		return monitor.Record{}, err
+	}
+	defer t.mu.Unlock()
+	m := t.messages[id]
+	if m == nil {
+		return monitor.Record{}, fmt.Errorf("find %s: %w", id, monitor.ErrNotFound)
+	}
+	return m.record(), nil
+}
+
+// Cancel implements [monitor.Canceller].
+func (t *Transport) Cancel(ctx context.Context, id symphony.ID) (monitor.Record, error) {
+	now, err := t.begin(ctx)
+	if err != nil {
+		return monitor.Record{}, err
+	}
+	defer t.mu.Unlock()
+	m := t.messages[id]
+	if m == nil || !live(m.status) {
+		return monitor.Record{}, fmt.Errorf("cancel %s: %w", id, monitor.ErrNotFound)
+	}
+	if m.status == monitor.Processing {
+		m.cancelled = true
+	} else {
+		t.finish(m, monitor.Cancelled, now)
+	}
+	return m.record(), nil
+}
+
+// Failed implements [monitor.DeadLetters]. It returns an error that matches [monitor.ErrNotFound] when
+// the message of f.After is no dead letter any more.
+func (t *Transport) Failed(ctx context.Context, f monitor.Filter) ([]monitor.Record, error) {
+	if _, err := t.begin(ctx); err != nil {
+		return nil, err
+	}
+	defer t.mu.Unlock()
+	at := t.dead.Back()
+	if !f.After.IsZero() {
+		m := t.messages[f.After]
+		if m == nil || m.letter == nil {
+			return nil, fmt.Errorf("list dead letters after %s: %w", f.After, monitor.ErrNotFound)
+		}
+		at = m.letter.Prev()
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	var found []monitor.Record
+	for ; at != nil && len(found) < limit; at = at.Prev() {
+		if m := at.Value.(*message); m.matches(f) {
+			found = append(found, m.record())
+		}
+	}
+	return found, nil
+}
+
+func (m *message) matches(f monitor.Filter) bool {
+	failed := timeOf(m.finished)
+	return (len(f.IDs) == 0 || slices.Contains(f.IDs, m.env.ID)) &&
+		(f.Type == "" || f.Type == m.env.Type) &&
+		(f.Queue == "" || f.Queue == m.env.Queue) &&
+		(f.Reason == "" || f.Reason == m.reason) &&
+		(f.Since.IsZero() || !failed.Before(f.Since)) &&
+		(f.Until.IsZero() || failed.Before(f.Until)) &&
+		(f.Class == "" || f.Class == m.lastFailure().Class) &&
+		(f.Fingerprint == "" || f.Fingerprint == m.fingerprint())
+}
+
+// RetryFailed implements [monitor.DeadLetters]. A message with an expiry gets it anew, from now on.
+func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
+	return t.eachLetter(ctx, ids, "retry", func(m *message, now time.Time) error {
+		ms := now.UnixMilli()
+		if holder, taken := t.retake(m, ms); taken {
+			return &monitor.KeyTakenError{Key: m.env.Key, Holder: holder}
+		}
+		t.unbury(m)
+		m.retries, m.crashes, m.snoozes, m.unhandled, m.reason, m.finished = 0, 0, 0, 0, "", 0
+		t.accepted++
+		m.seq, m.available = t.accepted, ms
+		if m.env.Expires > 0 {
+			m.expires = roundUp(now.Add(m.env.Expires))
+		}
+		if m.env.Group != "" {
+			m.grp = m.kind.queue.group(m.env.Group)
+		}
+		t.enqueue(m, now)
+		return nil
+	})
+}
+
+// DiscardFailed implements [monitor.DeadLetters].
+func (t *Transport) DiscardFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
+	return t.eachLetter(ctx, ids, "discard", func(m *message, _ time.Time) error {
+		t.unbury(m)
+		t.freeKey(m)
+		m.kind.counts[monitor.Failed]--
+		delete(t.messages, m.env.ID)
+		return nil
+	})
+}
+
+func (t *Transport) unbury(m *message) {
+	t.dead.Remove(m.letter)
+	m.letter = nil
+}
+
+func (t *Transport) eachLetter(ctx context.Context, ids []symphony.ID, verb string, do func(*message, time.Time) error) ([]error, error) {
+	now, err := t.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer t.mu.Unlock()
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		m := t.messages[id]
+		if m == nil || m.letter == nil {
+			errs[i] = fmt.Errorf("%s dead letter %s: %w", verb, id, monitor.ErrNotFound)
+			continue
+		}
+		errs[i] = do(m, now)
+	}
+	return errs, nil
+}
+
+// Counts implements [monitor.Counter].
+func (t *Transport) Counts(ctx context.Context) (monitor.Counts, error) {
+	var all monitor.Counts
+	now, err := t.begin(ctx)
+	if err != nil {
+		return all, err
+	}
+	defer t.mu.Unlock()
+	for _, queueName := range slices.Sorted(maps.Keys(t.queues)) {
+		kinds := t.queues[queueName].kinds
+		for _, typ := range slices.Sorted(maps.Keys(kinds)) {
+			for _, s := range monitor.Statuses() {
+				if n := kinds[typ].counts[s]; n > 0 {
+					all.Counts = append(all.Counts, monitor.Count{Queue: queueName, Type: typ, Status: s, N: n})
+				}
+			}
+		}
+	}
+	if oldest := t.oldest.next(); oldest != never {
+		all.OldestReady = now.Sub(timeOf(oldest))
+	}
+	return all, nil
+}
