@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Dispatch implements [Dispatcher].
@@ -44,8 +45,8 @@ func (b *Bus) DispatchAll(ctx context.Context, ms []Message, stamps ...Stamp) ([
 // describe names a message of a call for its error.
 func describe(m Message, i, of int) string {
 	name := "message"
-	if m, _, err := unwrap(m); err == nil {
-		name = fmt.Sprintf("%.130s", m.MessageType())
+	if m, _, err := unwrap(m); err == nil && CheckType(m.MessageType()) == nil {
+		name = m.MessageType()
 	}
 	if of > 1 {
 		return fmt.Sprintf("%d messages, number %d (%s)", of, i+1, name)
@@ -240,7 +241,8 @@ func (e *Envelope) allowedBy(caps Capabilities) error {
 			missing = append(missing, what)
 		}
 	}
-	add(e.Delay > caps.MaxDelay, false, fmt.Sprintf("a delay of %v (at most %v)", e.Delay, caps.MaxDelay))
+	wait := max(e.Delay, time.Until(e.At).Truncate(time.Second)) // about: the store's clock decides when
+	add(wait > caps.MaxDelay, false, fmt.Sprintf("a delay of %v (at most %v)", wait, caps.MaxDelay))
 	add(!e.At.IsZero(), caps.MaxDelay > 0, "a time")
 	add(e.Priority != defaultPriority, caps.Priority, "priority")
 	add(e.Expires != 0, caps.Expiry, "expiry")

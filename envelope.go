@@ -59,6 +59,9 @@ type envelopeKey struct{}
 // check refuses what stamps or sending middleware have put into e against the rules. It runs after
 // all of them, because a middleware may set fields directly.
 func (e *Envelope) check() error {
+	if err := CheckType(e.Type); err != nil {
+		return err
+	}
 	if err := CheckName("queue", e.Queue); err != nil {
 		return err
 	}
@@ -77,6 +80,22 @@ func (e *Envelope) check() error {
 	}
 	if e.Delay < 0 || e.Expires < 0 || e.Window < 0 {
 		return invalid("delay, expiry or window", min(e.Delay, e.Expires, e.Window).String(), "zero or more")
+	}
+	if !e.At.IsZero() {
+		if err := checkTime(e.At); err != nil {
+			return err
+		}
+	}
+	if e.MaxRetries != nil {
+		if err := checkMaxRetries(*e.MaxRetries); err != nil {
+			return err
+		}
+	}
+	if len(e.ContentType) > maxContentType {
+		return invalid("content type", e.ContentType, "at most 255 bytes")
+	}
+	if err := checkText("content type", e.ContentType); err != nil {
+		return err
 	}
 	return e.checkLabels()
 }

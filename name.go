@@ -17,6 +17,7 @@ const (
 	maxTags         = 16
 	maxTagBytes     = 64
 	maxKeyBytes     = 255
+	maxContentType  = 255
 	defaultQueue    = "default"
 	defaultPriority = 5
 )

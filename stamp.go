@@ -39,8 +39,7 @@ func Delay(d time.Duration) Stamp {
 func At(t time.Time) Stamp {
 	return func(e *Envelope) error {
 		e.At, e.Delay = t, 0
-		year := t.UTC().Year()
-		return check(year >= 1970 && year < 10000, "time", t, "between the years 1970 and 9999")
+		return checkTime(t)
 	}
 }
 
@@ -75,7 +74,7 @@ func Group(key string) Stamp {
 // MaxRetries says how often the message is tried again after its first attempt has failed. It
 // overrides the retry policies of handler, queue and worker. 0: never.
 func MaxRetries(n int) Stamp {
-	return func(e *Envelope) error { e.MaxRetries = &n; return check(n >= 0, "max retries", n, "zero or more") }
+	return func(e *Envelope) error { e.MaxRetries = &n; return checkMaxRetries(n) }
 }
 
 // Header adds a header, such as a tenant or a trace. Names are [a-z0-9][a-z0-9-]{0,63} and must not
@@ -107,10 +106,18 @@ func Tag(tags ...string) Stamp {
 }
 
 // Via sends by s, which writes into t inside the caller's transaction; InTx of a transport makes it.
-// Dispatch fails when the message is handled in place or its route does not lead to t.
+// Dispatch fails when the message is handled in place or its route does not lead to t. Both must be
+// comparable, as pointers are.
 func Via(t Transport, s Sender) Stamp {
 	return func(e *Envelope) error { e.via, e.viaOf = s, t; return nil }
 }
+
+func checkTime(t time.Time) error {
+	year := t.UTC().Year()
+	return check(year >= 1970 && year < 10000, "time", t, "between the years 1970 and 9999")
+}
+
+func checkMaxRetries(n int) error { return check(n >= 0, "max retries", n, "zero or more") }
 
 func check(ok bool, what string, value any, rule string) error {
 	if ok {
