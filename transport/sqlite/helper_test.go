@@ -1,8 +1,11 @@
 package sqlite
 
 import (
+	"database/sql"
+	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -30,4 +33,46 @@ func openFile(t testing.TB, path string, opts *Options) *Transport {
 		t.Fatal(err)
 	}
 	return store
+}
+
+func openDB(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func writeFile(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitUntil waits for a state that other goroutines reach.
+func waitUntil(t *testing.T, reached func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !reached(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Error("the state was not reached within 10 s")
+			return
+		}
+	}
+}
+
+// queued reports whether n calls wait for the next flush.
+func (c *coalescer) queued(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting) == n
+}
+
+// taken reports whether a flush is on its way and has taken all that waited.
+func (c *coalescer) taken() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flushing && len(c.waiting) == 0
 }
