@@ -135,10 +135,12 @@ func leadsTo(t, of Transport) bool {
 func (b *Bus) deliver(ctx context.Context, all []outgoing) ([]Receipt, error) {
 	rs := make([]Receipt, len(all))
 	if all[0].to == nil {
-		handle := chain(b.handleInPlace, b.Sending)
 		for i, out := range all {
-			rs[i].ID = out.env.ID
-			if err := handle(ctx, out.env); err != nil {
+			handle := func(ctx context.Context, env *Envelope) error {
+				rs[i].ID = env.ID
+				return b.handleInPlace(ctx, env)
+			}
+			if err := chain(handle, b.Sending)(ctx, out.env); err != nil {
 				return nil, err
 			}
 		}
@@ -169,8 +171,8 @@ func (s *sending) from(ctx context.Context, i int) error {
 	}
 	reached := len(s.reached)
 	passed := false
-	next := func(ctx context.Context, _ *Envelope) error {
-		passed = true
+	next := func(ctx context.Context, env *Envelope) error {
+		passed, s.all[i].env = true, env
 		s.reached = append(s.reached[:reached], i) // a middleware that repeats begins again here
 		return s.from(ctx, i+1)
 	}

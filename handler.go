@@ -172,8 +172,8 @@ func newRegistration[M Message](fn func(context.Context, M) error) *registration
 
 // decodeRaw leaves the body alone: the codec of a bus need not know [Raw].
 func decodeRaw(codec Codec, env *Envelope) error {
-	if _, ok := env.Message.(Raw); ok {
-		return nil
+	if _, ok := env.Message.(Raw); ok { // in place: it has met no codec, and is checked as it would be when it is sent
+		codec = JSON{}
 	}
 	if env.Body == nil && env.Message != nil {
 		if err := codec.Encode(env); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // open decodes env for r and checks a message that came from the store. Its errors end the message.
@@ -39,7 +40,7 @@ func (b *Bus) invoke(ctx context.Context, r *registration, env *Envelope) error 
 func (b *Bus) invokeBatch(ctx context.Context, r *registration, envs []*Envelope) []error {
 	ctx, cancel := r.limit(ctx)
 	defer cancel()
-	errs := make([]error, len(envs))
+	errs, envs := make([]error, len(envs)), slices.Clone(envs)
 	var in []int
 	var from func(ctx context.Context, i int)
 	from = func(ctx context.Context, i int) {
@@ -57,9 +58,9 @@ func (b *Bus) invokeBatch(ctx context.Context, r *registration, envs []*Envelope
 			return
 		}
 		passed := false
-		last := func(ctx context.Context, _ *Envelope) error {
+		last := func(ctx context.Context, env *Envelope) error {
 			if !passed { // once: the others cannot run again because one of them wants to
-				passed = true
+				passed, envs[i] = true, env
 				in = append(in, i)
 				from(ctx, i+1)
 			}
