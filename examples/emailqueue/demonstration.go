@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/symphony-messenger/symphony/examples/emailqueue/mailserver"
+	"github.com/symphony-messenger/symphony/monitor"
+	"github.com/symphony-messenger/symphony/transport/sqlite"
+)
+
+// A demonstration is the world around the workers: the application, its cron job, the mail server, and
+// somebody who kills workers.
+type demonstration struct {
+	rows, kills, workers int
+	perSecond            int    // rows that the application inserts
+	dir                  string // "": a temporary one
+	out                  io.Writer
+
+	begun time.Time
+	store *sqlite.Transport
+	db    *sql.DB
+	mail  *mailserver.Server
+	app   *application
+	crew  *crew
+}
+
+// limit is when the demonstration gives up; it is far more than it needs.
+const limit = 5 * time.Minute
+
+// run does everything and prints the report. Its error says what went wrong.
+func (d *demonstration) run(ctx context.Context) (r report, err error) {
+	d.begun = time.Now()
+	d.out = &lockedWriter{w: d.out}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("rows are left after %v", limit))
+	defer cancel()
+
+	file, remove, err := d.place()
+	if err != nil {
+		return report{}, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	if err := d.open(ctx, file); err != nil {
+		return report{}, err
+	}
+	defer func() { err = errors.Join(err, d.mail.Close(), d.db.Close(), d.store.Close()) }()
+	if err := d.work(ctx, options{database: file, smtp: d.mail.Addr()}, stop); err != nil {
+		return report{}, err
+	}
+	return d.report(ctx)
+}
+
+// place returns the path of the database, and what removes it.
+func (d *demonstration) place() (file string, remove func() error, err error) {
+	dir := d.dir
+	remove = func() error { return nil }
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "emailqueue-"); err != nil {
+			return "", nil, err
+		}
+		remove = func() error { return os.RemoveAll(dir) }
+	} else if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", nil, errors.Join(err, remove())
+	}
+	file = filepath.Join(dir, "emailqueue.db")
+	if _, err := os.Stat(file); err == nil {
+		return "", nil, fmt.Errorf("%s is there already: delete it or choose another -dir", file)
+	}
+	return file, remove, nil
+}
+
+// open makes the database and starts the mail server.
+func (d *demonstration) open(ctx context.Context, file string) (err error) {
+	if d.store, err = sqlite.Open(ctx, "sqlite://"+file, nil); err != nil {
+		return err
+	}
+	if _, err := d.store.Migrate(ctx); err != nil {
+		return errors.Join(err, d.store.Close())
+	}
+	if d.db, err = openApplicationDB(file); err != nil {
+		return errors.Join(err, d.store.Close())
+	}
+	if err := createTables(ctx, d.db); err != nil {
+		return errors.Join(err, d.db.Close(), d.store.Close())
+	}
+	if d.mail, err = mailserver.Start(); err != nil {
+		return errors.Join(err, d.db.Close(), d.store.Close())
+	}
+	return nil
+}
+
+// work runs the application, the cron job and the workers until every row has ended.
+func (d *demonstration) work(ctx context.Context, o options, fatal context.CancelCauseFunc) error {
+	executable, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	d.crew = &crew{executable: executable, output: d.out, fatal: fatal, killed: make(map[string]time.Time)}
+	defer d.crew.stop()
+	d.app = &application{db: d.db, rows: d.rows, perSecond: d.perSecond}
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // before it waits for those two
+
+	running.Go(func() {
+		if err := d.app.run(ctx); err != nil && ctx.Err() == nil {
+			fatal(err)
+		}
+	})
+	if err := d.crew.start("cron", append(o.args("cron"), "cron")...); err != nil {
+		return err
+	}
+	for i := range d.workers {
+		if err := d.crew.keep(fmt.Sprintf("worker-%d", i+1), o.args("worker")...); err != nil {
+			return err
+		}
+	}
+	running.Go(func() {
+		if err := d.kill(ctx); err != nil && ctx.Err() == nil {
+			fatal(err)
+		}
+	})
+	return d.watch(ctx)
+}
+
+// kill kills workers whenever the mail server has taken some random number of mails more, so that all
+// kills fall into the work, however fast it goes.
+func (d *demonstration) kill(ctx context.Context) error {
+	at := make([]int, d.kills)
+	for i := range at {
+		at[i] = rand.IntN(d.rows * 4 / 5)
+	}
+	slices.Sort(at)
+	for _, n := range at {
+		for d.mail.Count() < n {
+			if err := wait(ctx, time.Millisecond); err != nil {
+				return err
+			}
+		}
+		if err := wait(ctx, time.Duration(rand.Int64N(int64(100*time.Millisecond)))); err != nil {
+			return err
+		}
+		name := ""
+		for name == "" { // all may be dead at this moment
+			var err error
+			if name, err = d.crew.kill(); err != nil {
+				return err
+			}
+			if err := wait(ctx, time.Millisecond); err != nil {
+				return err
+			}
+		}
+		fmt.Fprintf(d.out, "%6.1f s  killed %s\n", time.Since(d.begun).Seconds(), name)
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// watch prints the progress until every row has ended and every kill was made.
+func (d *demonstration) watch(ctx context.Context) error {
+	const look = 100 * time.Millisecond
+	for n := 1; ; n++ {
+		if err := wait(ctx, look); err != nil {
+			return err
+		}
+		count, err := d.count(ctx)
+		if err != nil {
+			return err
+		}
+		ended := count[sent]+count[failed] == d.rows
+		if n%20 == 0 || ended {
+			fmt.Fprintf(d.out, "%6.1f s  %5d queued  %5d processing  %5d sent  %5d failed\n",
+				time.Since(d.begun).Seconds(), count[queued], count[processing], count[sent], count[failed])
+		}
+		if ended && len(d.crew.deaths()) == d.kills {
+			return nil
+		}
+	}
+}
+
+// count counts rows by state.
+func (d *demonstration) count(ctx context.Context) (map[string]int, error) {
+	rs, err := d.db.QueryContext(ctx, `select status, count(*) from email_queue group by status`)
+	if err != nil {
+		return nil, fmt.Errorf("count rows of email_queue: %w", err)
+	}
+	defer rs.Close()
+	count := make(map[string]int)
+	for rs.Next() {
+		var status string
+		var n int
+		if err := rs.Scan(&status, &n); err != nil {
+			return nil, fmt.Errorf("count rows of email_queue: %w", err)
+		}
+		count[status] = n
+	}
+	return count, rs.Err()
+}
+
+// report collects the evidence, prints the report, and returns an error for what must not be.
+func (d *demonstration) report(ctx context.Context) (report, error) {
+	e := evidence{taken: d.mail.Taken(), deaths: d.crew.deaths()}
+	var err error
+	if e.rows, err = selectRows(ctx, d.db, `select `+columns+` from email_queue order by id`); err != nil {
+		return report{}, fmt.Errorf("read email_queue: %w", err)
+	}
+	if err := d.db.QueryRowContext(ctx, `select count(*) from email_queue q
+		join email_queue_messages l on l.email_id = q.id where q.status = 'failed'`).Scan(&e.deadRows); err != nil {
+		return report{}, fmt.Errorf("read email_queue: %w", err)
+	}
+	counts, err := d.store.Counts(ctx)
+	if err != nil {
+		return report{}, err
+	}
+	for _, c := range counts.Counts {
+		switch c.Status {
+		case monitor.Pending, monitor.Scheduled, monitor.Processing:
+			e.live += int(c.N)
+		case monitor.Failed:
+			e.deadLetters += int(c.N)
+		}
+	}
+	r, wrong := judge(e)
+	byCron := 0
+	for _, m := range e.taken {
+		if m.SentBy == "cron" {
+			byCron++
+		}
+	}
+	if d.dir != "" {
+		fmt.Fprintf(d.out, "\nThe database is kept in %s.\n", d.dir)
+	}
+	fmt.Fprintf(d.out, "\n%d rows in %.1f s. The mail server took %d mails: %d from the workers, %d from the old cron job.\n",
+		r.Rows, time.Since(d.begun).Seconds(), len(e.taken), len(e.taken)-byCron, byCron)
+	fmt.Fprintf(d.out, "%d rows are sent, %d have failed, %d needed more than one attempt.\n", r.Sent, r.Dead, r.Retried)
+	fmt.Fprintf(d.out, "%d workers were killed; %d mails were taken twice, %d of them because of a kill.\n", r.Kills, r.Twice, r.TwiceExplained)
+	for _, line := range wrong[:min(len(wrong), 20)] {
+		fmt.Fprintln(d.out, "WRONG:", line)
+	}
+	line, err := json.Marshal(r)
+	if err != nil {
+		return r, err
+	}
+	fmt.Fprintf(d.out, "%s\n", line)
+	if len(wrong) > 0 {
+		return r, fmt.Errorf("%d things are wrong, the first: %s", len(wrong), wrong[0])
+	}
+	return r, nil
+}
+
+// A lockedWriter takes the output of several processes.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}

@@ -1,0 +1,143 @@
+// Emailqueue moves an application's own email_queue table to Symphony, one row at a time, while the
+// application keeps inserting and its old cron job keeps sending. It starts everything that it needs:
+// an SQLite file, an SMTP server, the application, the cron job and worker processes, which it kills
+// if asked to. See README.md.
+//
+//	go run ./examples/emailqueue [-rows 1000] [-kills 0] [-workers 2] [-dir DIR]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/retry"
+	"github.com/symphony-messenger/symphony/transport/sqlite"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "emailqueue:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program: the demonstration, or one of the processes that it starts.
+func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && (args[0] == "worker" || args[0] == "cron") {
+		return runProcess(ctx, args[0], args[1:])
+	}
+	d := demonstration{out: os.Stdout}
+	flags := flag.NewFlagSet("emailqueue", flag.ContinueOnError)
+	flags.IntVar(&d.rows, "rows", 1000, "rows of email_queue")
+	flags.IntVar(&d.kills, "kills", 0, "workers to kill with SIGKILL, at random moments")
+	flags.IntVar(&d.workers, "workers", 2, "worker processes")
+	flags.IntVar(&d.perSecond, "rate", 250, "rows that the application inserts in a second")
+	flags.StringVar(&d.dir, "dir", "", "folder for the database; it is kept (default: a temporary one)")
+	if err := flags.Parse(args); err != nil {
+		return flag.ErrHelp
+	}
+	if flags.NArg() > 0 || d.rows < 1 || d.kills < 0 || d.workers < 1 || d.perSecond < 1 {
+		flags.Usage()
+		return flag.ErrHelp
+	}
+	_, err := d.run(ctx)
+	return err
+}
+
+// Times of the processes. They are short because the demonstration is; a real worker leaves the lease
+// at 30 s, retries after minutes and looks at the table every second or so.
+const (
+	lease       = 4 * time.Second
+	mailTimeout = 3 * time.Second
+	retryDelay  = 200 * time.Millisecond
+	moveEvery   = 200 * time.Millisecond
+	lookEvery   = 500 * time.Millisecond
+)
+
+// options of a process, as they are on its command line.
+type options struct {
+	database string // the file
+	smtp     string // host:port
+}
+
+func (o options) args(role string) []string {
+	return []string{role, "-database", o.database, "-smtp", o.smtp}
+}
+
+// runProcess is a worker or the cron job, until ctx or the standard input ends.
+func runProcess(ctx context.Context, role string, args []string) error {
+	var o options
+	flags := flag.NewFlagSet("emailqueue "+role, flag.ContinueOnError)
+	flags.StringVar(&o.database, "database", "", "the file")
+	flags.StringVar(&o.smtp, "smtp", "", "host:port of the mail server")
+	if err := flags.Parse(args); err != nil {
+		return flag.ErrHelp
+	}
+	if flags.NArg() != 1 || o.database == "" || o.smtp == "" {
+		flags.Usage()
+		return flag.ErrHelp
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() { // waits for whoever started the process, and ends with it
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	name := flags.Arg(0)
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("process", name)
+	mail := &mailer{addr: o.smtp, name: name, timeout: mailTimeout}
+	if role == "cron" {
+		return runCron(ctx, o, mail, log)
+	}
+	return runWorker(ctx, o, mail, log)
+}
+
+func runCron(ctx context.Context, o options, mail *mailer, log *slog.Logger) error {
+	db, err := openApplicationDB(o.database)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	job := &cronJob{db: db, mail: mail, batch: 10, every: 300 * time.Millisecond, log: log}
+	return job.run(ctx)
+}
+
+// runWorker is all that is new in production: one process that moves rows, sends mails and writes
+// outcomes back. Start as many of them as you like.
+func runWorker(ctx context.Context, o options, mail *mailer, log *slog.Logger) error {
+	store, err := sqlite.Open(ctx, "sqlite://"+o.database, &sqlite.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	bus := &symphony.Bus{Transport: store, Owner: "emailqueue", Logger: log}
+	handler := &sender{store: store, bus: bus, mail: mail, log: log}
+	symphony.Handle(bus, handler.handle, symphony.Retry(retry.Exponential{Delay: retryDelay}))
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var beside sync.WaitGroup
+	beside.Go(func() { (&mover{store: store, bus: bus, batch: 100, every: moveEvery, log: log}).run(ctx) })
+	beside.Go(func() { (&reconciler{db: store.DB(), every: lookEvery, log: log}).run(ctx) })
+	worker := &symphony.Worker{Bus: bus, Name: mail.name, Concurrency: 8, Lease: lease, Logger: log}
+	err = worker.Run(ctx)
+	stop()
+	beside.Wait()
+	return err
+}

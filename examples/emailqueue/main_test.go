@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/transport/sqlite"
+)
+
+// TestMain makes the test binary the program as well: the demonstration starts its executable again.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "cron") {
+		if err := run(context.Background(), os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// TestKills is the main job: every row ends as it must though ten workers are killed meanwhile, and no
+// mail is sent twice without a kill being the reason.
+func TestKills(t *testing.T) {
+	var out bytes.Buffer
+	d := demonstration{rows: 5000, kills: 10, workers: 3, perSecond: 250, out: &out}
+	r, err := d.run(t.Context())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	t.Log(out.String())
+	var last report
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last != r {
+		t.Errorf("last line %s (%v), must be the report %+v", lines[len(lines)-1], err, r)
+	}
+	if r.Rows != 5000 || r.Kills != 10 || r.Left != 0 || r.Sent+r.Dead != r.Rows || r.Twice != r.TwiceExplained {
+		t.Errorf("%+v", r)
+	}
+	want := 0
+	for n := range int64(5000) {
+		end, err := expect(sample(n+1, time.Now()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end.status == failed {
+			want++
+		}
+	}
+	if r.Dead != want {
+		t.Errorf("%d rows failed, must be %d", r.Dead, want)
+	}
+	byCron := 0
+	for _, m := range d.mail.Taken() {
+		if m.SentBy == "cron" {
+			byCron++
+		}
+	}
+	if byCron == 0 || byCron == len(d.mail.Taken()) {
+		t.Errorf("the cron job sent %d of %d mails: nothing was shared", byCron, len(d.mail.Taken()))
+	}
+}
+
+// TestProgram runs the program as a user does.
+func TestProgram(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"-rows", "60", "-workers", "1", "-dir", dir}
+	if err := run(t.Context(), args); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "emailqueue.db")); err != nil {
+		t.Errorf("the database is not kept: %v", err)
+	}
+	if err := run(t.Context(), args); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("second run in the same folder: %v, must refuse it", err)
+	}
+	for _, args := range [][]string{{"-rows", "0"}, {"-workers", "0"}, {"-kills", "-1"}, {"more"}, {"-unknown"}, {"worker"}} {
+		if err := run(t.Context(), args); err == nil {
+			t.Errorf("arguments %q are accepted", args)
+		}
+	}
+}
+
+// openStore returns a migrated store whose file has the application's tables, and a bus that sends to it.
+func openStore(t *testing.T) (*sqlite.Transport, *symphony.Bus) {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), "sqlite://"+filepath.Join(t.TempDir(), "test.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := createTables(t.Context(), store.DB()); err != nil {
+		t.Fatal(err)
+	}
+	return store, &symphony.Bus{Transport: store}
+}
+
+// insert adds rows as they are.
+func insert(t *testing.T, store *sqlite.Transport, rows ...row) {
+	t.Helper()
+	for _, r := range rows {
+		if _, err := store.DB().ExecContext(t.Context(), insertSQL, r.ID, r.UserID, r.MailboxID, r.ToEmail, r.Subject, r.HTML,
+			r.FromName, r.FromEmail, r.Type, r.Priority, nullable(r.ScheduledAt), r.MaxRetries); err != nil {
+			t.Fatal(err)
+		}
+		if r.Status == "" {
+			continue
+		}
+		if _, err := store.DB().ExecContext(t.Context(), `update email_queue set status = ?, retry_count = ?, last_error = ? where id = ?`,
+			r.Status, r.RetryCount, nullable(r.LastError), r.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// rowTo returns a queued row for an address.
+func rowTo(id int64, address string) row {
+	r := sample(id, time.Now())
+	r.ToEmail, r.ScheduledAt, r.MaxRetries, r.Priority, r.Status = address, "", 3, "normal", queued
+	return r
+}
+
+func readRow(t *testing.T, store *sqlite.Transport, id int64) row {
+	t.Helper()
+	rows, err := selectRows(t.Context(), store.DB(), `select `+columns+` from email_queue where id = ?`, id)
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("row %d: %d rows, %v", id, len(rows), err)
+	}
+	return rows[0]
+}
+
+func change(t *testing.T, store *sqlite.Transport, query string, args ...any) {
+	t.Helper()
+	if _, err := store.DB().ExecContext(t.Context(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// receive claims up to most messages as a worker does.
+func receive(t *testing.T, store *sqlite.Transport, most int) []symphony.Delivery {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ds, err := store.Receive(ctx, symphony.Claim{
+		Worker: "tester", Queues: []symphony.QueueClaim{{Name: "default"}}, Max: most, Lease: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ds
+}
+
+func settle(t *testing.T, store *sqlite.Transport, v symphony.Verdict) {
+	t.Helper()
+	if err := store.Settle(t.Context(), []symphony.Verdict{v}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/transport/sqlite"
+)
+
+// A mover turns rows of email_queue into messages. Any number of them may run at once, beside the
+// application and its old cron job, and each may be killed at any moment: what a transaction has
+// claimed and what it has dispatched are committed together or not at all.
+type mover struct {
+	store *sqlite.Transport
+	bus   *symphony.Bus
+	batch int           // rows in one transaction
+	every time.Duration // between two looks at an empty queue
+	log   *slog.Logger
+}
+
+// run moves rows until ctx ends.
+func (m *mover) run(ctx context.Context) {
+	for {
+		n, err := m.move(ctx, m.batch)
+		if err != nil && ctx.Err() == nil {
+			m.log.Warn("rows not moved, will try again", "error", err)
+		}
+		if n == m.batch && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(m.every):
+		}
+	}
+}
+
+// move moves up to limit rows and returns how many it dealt with.
+func (m *mover) move(ctx context.Context, limit int) (int, error) {
+	rows, err := m.moveTogether(ctx, limit)
+	if !refused(err) {
+		return len(rows), err
+	}
+	// One of them cannot become a message. It must not hold up those behind it.
+	if len(rows) == 1 {
+		return 1, m.refuse(ctx, rows[0], err)
+	}
+	for done := range len(rows) {
+		if n, err := m.move(ctx, 1); n == 0 || err != nil {
+			return done, err
+		}
+	}
+	return len(rows), nil
+}
+
+// moveTogether claims rows and dispatches their messages in one transaction, and returns the rows.
+// With an error they are as they were.
+func (m *mover) moveTogether(ctx context.Context, limit int) (rows []row, err error) {
+	err = m.store.Tx(ctx, m.bus, func(tx *sql.Tx, d symphony.Dispatcher) (err error) {
+		if rows, err = selectRows(ctx, tx, claimSQL, limit); err != nil {
+			return fmt.Errorf("claim rows of email_queue: %w", err)
+		}
+		ms := make([]symphony.Message, len(rows))
+		for i, r := range rows {
+			if ms[i], err = r.message(); err != nil {
+				return fmt.Errorf("row %d of email_queue: %w", r.ID, err)
+			}
+		}
+		receipts, err := d.DispatchAll(ctx, ms)
+		if err != nil {
+			return err
+		}
+		for i, r := range rows {
+			// A duplicate has the id of the message that the row has already: no second one was stored.
+			if _, err := tx.ExecContext(ctx, linkSQL, r.ID, receipts[i].ID[:]); err != nil {
+				return fmt.Errorf("link row %d of email_queue: %w", r.ID, err)
+			}
+		}
+		return nil
+	})
+	return rows, err
+}
+
+// refuse marks a row that cannot become a message, so that somebody sees it.
+func (m *mover) refuse(ctx context.Context, r row, why error) error {
+	m.log.Warn("row cannot be moved", "row", r.ID, "error", why)
+	if _, err := m.store.DB().ExecContext(ctx, refuseSQL, why.Error(), r.ID); err != nil {
+		return fmt.Errorf("refuse row %d of email_queue: %w", r.ID, errors.Join(why, err))
+	}
+	return nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func newCrew(t *testing.T) (*crew, *bytes.Buffer, context.Context) {
+	t.Helper()
+	executable, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	ctx, fatal := context.WithCancelCause(t.Context())
+	t.Cleanup(func() { fatal(nil) })
+	return &crew{executable: executable, output: &lockedWriter{w: &out}, fatal: fatal, killed: make(map[string]time.Time)}, &out, ctx
+}
+
+// processArgs are those of a cron job with nothing to do, as any process that works until it is told to stop.
+func processArgs(t *testing.T) []string {
+	t.Helper()
+	store, _ := openStore(t)
+	var file string
+	if err := store.DB().QueryRowContext(t.Context(), `select file from pragma_database_list where name = 'main'`).Scan(&file); err != nil {
+		t.Fatal(err)
+	}
+	return options{database: file, smtp: "127.0.0.1:1"}.args("cron")
+}
+
+func TestCrew(t *testing.T) {
+	c, out, ctx := newCrew(t)
+	args := processArgs(t)
+	if name, err := c.kill(); name != "" || err != nil {
+		t.Errorf("killed %q of nobody, %v", name, err)
+	}
+	if err := c.keep("worker-1", args...); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.start("cron", append(args, "cron")...); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"worker-1.1", "worker-1.2"} {
+		name := ""
+		for name == "" && ctx.Err() == nil { // until it was started again
+			var err error
+			if name, err = c.kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if name != want {
+			t.Errorf("killed %q, must be %s", name, want)
+		}
+	}
+	c.stop()
+	if deaths := c.deaths(); len(deaths) != 2 {
+		t.Errorf("deaths: %v", deaths)
+	}
+	if ctx.Err() != nil || out.Len() > 0 {
+		t.Errorf("%v, output %q", context.Cause(ctx), out)
+	}
+}
+
+func TestCrewNoticesProcessesThatEnd(t *testing.T) {
+	for name, begin := range map[string]func(c *crew) error{
+		"worker": func(c *crew) error { return c.keep("worker-1", "worker", "-unknown") },
+		"other":  func(c *crew) error { return c.start("cron", "cron", "-unknown") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _, ctx := newCrew(t)
+			if err := begin(c); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(30 * time.Second):
+				t.Error("nobody noticed")
+			}
+			c.stop()
+			if err := context.Cause(ctx); err == nil || !strings.Contains(err.Error(), "ended by itself") {
+				t.Errorf("cause: %v", err)
+			}
+		})
+	}
+}
