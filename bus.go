@@ -142,6 +142,7 @@ func (b *Bus) handleInPlace(ctx context.Context, env *Envelope) error {
 	if len(rs) == 0 {
 		return fmt.Errorf("%w for type %s", ErrNoHandler, env.Type)
 	}
+	ctx = context.WithValue(ctx, deliveryKey{}, (*Delivery)(nil)) // one that is being handled further out is not this one
 	if len(rs) == 1 {
 		return b.handleOne(ctx, rs[0], env)
 	}
@@ -153,7 +154,7 @@ func (b *Bus) handleInPlace(ctx context.Context, env *Envelope) error {
 }
 
 func (b *Bus) handleOne(ctx context.Context, r *registration, env *Envelope) error {
-	s := Subscription{Subscriber: r.subscriber}
+	s, _ := r.subscription(env.Type) // checked when it was registered
 	own := s.Copy(env)
 	own.Attempt = 1
 	if err := r.open(b, own); err != nil {

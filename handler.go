@@ -144,6 +144,9 @@ func newRegistration[M Message](fn func(context.Context, M) error) *registration
 	if of.Kind() == reflect.Interface {
 		panic(fmt.Sprintf("symphony: a handler of %v: it needs a concrete message type", of))
 	}
+	if fn == nil {
+		panic(fmt.Sprintf("symphony: a handler of %v: it needs a function", of))
+	}
 	return &registration{
 		typ: zero[M]().MessageType(),
 		decode: func(codec Codec, env *Envelope) error {

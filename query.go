@@ -1,6 +1,9 @@
 package symphony
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // A Query is a message with an answer of type R. To make one, embed [Returns]:
 //
@@ -22,8 +25,9 @@ func (Returns[R]) returns(R) {}
 func Answer[Q Query[R], R any](b *Bus, fn func(context.Context, Q) (R, error), opts ...HandlerOption) {
 	Handle(b, func(ctx context.Context, q Q) error {
 		r, err := fn(ctx, q)
-		if into, ok := ctx.Value(answerKey{}).(*R); ok && err == nil {
-			*into = r
+		env, _ := EnvelopeFrom(ctx)
+		if a, ok := ctx.Value(answerKey{}).(*answer[R]); ok && err == nil && a.to == env.ID {
+			a.value, a.given = r, true
 		}
 		return err
 	}, opts...)
@@ -31,13 +35,29 @@ func Answer[Q Query[R], R any](b *Bus, fn func(context.Context, Q) (R, error), o
 
 // Ask handles q in place, whatever transport b has, through both middleware chains of b, and returns
 // the answer. R is inferred from q. It returns an error that matches [ErrNoHandler] when nobody
-// answers, and else that of the handler.
-func Ask[R any](ctx context.Context, b *Bus, q Query[R]) (answer R, err error) {
-	p, err := b.prepare(ctx, q, nil)
+// answers, and else that of the handler; R is zero beside an error.
+func Ask[R any](ctx context.Context, b *Bus, q Query[R]) (R, error) {
+	var none R
+	out, err := b.prepare(ctx, q, nil)
 	if err != nil {
-		return answer, err
+		return none, fmt.Errorf("ask %s: %w", describe(q, 0, 1), err)
 	}
-	return answer, chain(b.handleInPlace, b.Sending)(context.WithValue(ctx, answerKey{}, &answer), p.env)
+	a := &answer[R]{to: out.env.ID}
+	err = chain(b.handleInPlace, b.Sending)(context.WithValue(ctx, answerKey{}, a), out.env)
+	if err == nil && !a.given {
+		err = fmt.Errorf("%w that answers", ErrNoHandler)
+	}
+	if err != nil {
+		return none, fmt.Errorf("ask %s: %w", out.env.Type, err)
+	}
+	return a.value, nil
+}
+
+// An answer is where Answer leaves what Ask returns. It belongs to one question: a handler may ask others.
+type answer[R any] struct {
+	to    ID
+	value R
+	given bool
 }
 
 type answerKey struct{}

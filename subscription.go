@@ -79,6 +79,9 @@ func (r *registration) subscription(typ string) (Subscription, error) {
 			return s, err
 		}
 	}
+	if err := env.checkLabels(); err != nil {
+		return s, err
+	}
 	if env.Key != "" || !env.At.IsZero() || env.via != nil {
 		return s, invalid("stamp of a subscriber", r.subscriber, "one that fits every message: no key, time or transaction")
 	}

@@ -64,8 +64,8 @@ type Delivery struct {
 
 // DeliveryFrom returns the delivery that is being handled in ctx; none when it is handled in place.
 func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
-	d, ok := ctx.Value(deliveryKey{}).(*Delivery)
-	return d, ok
+	d, _ := ctx.Value(deliveryKey{}).(*Delivery)
+	return d, d != nil
 }
 
 type deliveryKey struct{}
