@@ -69,7 +69,10 @@ func (id ID) String() string {
 }
 
 // ParseID reads the canonical form of a UUID; case does not matter.
-func ParseID(s string) (id ID, err error) { return id, id.UnmarshalText([]byte(s)) }
+func ParseID(s string) (id ID, err error) {
+	err = id.UnmarshalText([]byte(s))
+	return id, err
+}
 
 // MarshalText makes JSON, flags and logs show what String returns.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
