@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/transport/memory"
+	"github.com/symphony-messenger/symphony/transport/sqlite"
+)
+
+// ErrDSN is matched by the errors of [Open] for a DSN that is wrong, whatever the state of the store.
+var ErrDSN = errors.New("wrong DSN")
+
+// An opener opens the transport of one scheme.
+type opener func(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error)
+
+// openers is every scheme that Open knows.
+func openers() map[string]opener {
+	return map[string]opener{
+		"sqlite": func(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
+			return sqlite.Open(ctx, dsn, &sqlite.Options{Logger: logger})
+		},
+		"memory": func(_ context.Context, dsn string, _ *slog.Logger) (symphony.Transport, error) {
+			return &memory.Transport{}, nothingBehind(dsn)
+		},
+		"sync": func(_ context.Context, dsn string, _ *slog.Logger) (symphony.Transport, error) {
+			return nil, nothingBehind(dsn)
+		},
+	}
+}
+
+// nothingBehind refuses names and options of a transport that has none.
+func nothingBehind(dsn string) error {
+	if _, rest, _ := strings.Cut(dsn, "://"); rest != "" {
+		return errors.New("nothing may follow the ://")
+	}
+	return nil
+}
+
+// Open opens the transport that dsn names:
+//
+//	sqlite:///abs/file.db, sqlite://relative.db   options ?synchronous=full|normal|extra&busy_timeout=5s
+//	memory://                                     in this process
+//	sync://                                       no transport: nil, messages are handled in place
+//
+// It neither creates nor migrates a store. The caller closes the transport with [Close]. Errors match
+// [ErrDSN] and never show what may be a password.
+func Open(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
+	known := openers()
+	scheme, _, ok := strings.Cut(dsn, "://")
+	open := known[scheme]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%w: it has no scheme, %s", ErrDSN, list(known))
+	case scheme == "postgres" || scheme == "postgresql":
+		return nil, fmt.Errorf("%w: PostgreSQL is not in this release, %s", ErrDSN, list(known))
+	case open == nil:
+		return nil, fmt.Errorf("%w: unknown scheme %.30q, %s", ErrDSN, scheme, list(known))
+	}
+	t, err := open(ctx, dsn, logger)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s://: %w", ErrDSN, scheme, err)
+	}
+	return t, nil
+}
+
+func list(known map[string]opener) string {
+	return "known are " + strings.Join(slices.Sorted(maps.Keys(known)), "://, ") + "://"
+}
+
+// Close closes t and what it wraps, if they hold anything. t may be nil.
+func Close(t symphony.Transport) error {
+	if c, ok := symphony.As[io.Closer](t); ok {
+		return c.Close()
+	}
+	return nil
+}
