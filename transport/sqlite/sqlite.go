@@ -53,7 +53,6 @@ type Transport struct {
 	wake    broadcast     // there may be something to claim
 	clock   func() int64  // the store's clock, in milliseconds since 1970
 	usable  atomic.Bool   // the schema was found to be one that this release can use
-	swept   atomic.Int64  // when leases were last looked at, by clock
 	closing chan struct{} // ends waiting Receives
 	once    sync.Once
 }

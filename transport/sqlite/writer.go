@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 )
@@ -54,7 +55,9 @@ func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
 	committed := false
 	defer func() {
 		if !committed { // also when fn panics
-			_, _ = w.conn.ExecContext(ctx, "rollback")
+			if _, err := w.conn.ExecContext(ctx, "rollback"); err != nil {
+				w.reset() // SQLite rolled back itself, or the connection is broken: a new one is in a known state
+			}
 		}
 	}()
 	if err := fn(q); err != nil {
@@ -94,18 +97,24 @@ func (w *writer) prepare(ctx context.Context, query string) (statement, error) {
 	return s, nil
 }
 
+// reset closes the connection; the next transaction opens another one.
+func (w *writer) reset() {
+	for _, s := range w.stmts {
+		_ = s.Close()
+	}
+	if w.conn != nil {
+		_ = w.conn.Raw(func(any) error { return sqldriver.ErrBadConn }) // so that the pool does not keep it
+		_ = w.conn.Close()
+	}
+	w.conn, w.stmts = nil, nil
+}
+
 // close waits for the transaction in progress.
 func (w *writer) close() error {
 	<-w.lock
 	close(w.lock)
-	var errs []error
-	for _, s := range w.stmts {
-		errs = append(errs, s.Close())
-	}
-	if w.conn != nil {
-		errs = append(errs, w.conn.Close())
-	}
-	return errors.Join(append(errs, w.db.Close())...)
+	w.reset()
+	return w.db.Close()
 }
 
 // A statement is what database/sql's statements have in common with text that is prepared each time.
