@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"fmt"
 )
 
 // A Codec turns messages into bodies and back. It sees the whole envelope, so that it can choose by
@@ -28,7 +27,7 @@ func (JSON) Encode(env *Envelope) (err error) {
 	if raw, ok := env.Message.(Raw); ok {
 		env.Body, env.ContentType = raw.Body, cmp.Or(raw.ContentType, jsonType)
 		if env.ContentType == jsonType && !json.Valid(raw.Body) {
-			return fmt.Errorf("body of %s: %w", env.Type, jsonError(raw.Body))
+			return jsonError(raw.Body)
 		}
 		return nil
 	}
