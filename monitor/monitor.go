@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -112,13 +113,13 @@ const (
 	lastAttempts  = 8
 )
 
-// AppendAttempt adds a to kept and drops from its middle what is more than 2 first and 8 last.
+// AppendAttempt returns kept and a, without what is in the middle of more than 2 first and 8 last.
+// It does not change kept, which somebody else may be reading.
 func AppendAttempt(kept []Attempt, a Attempt) []Attempt {
-	kept = append(kept, a)
-	if over := len(kept) - firstAttempts - lastAttempts; over > 0 {
-		kept = append(kept[:firstAttempts], kept[firstAttempts+over:]...)
+	if over := len(kept) + 1 - firstAttempts - lastAttempts; over > 0 {
+		return slices.Concat(kept[:firstAttempts], kept[firstAttempts+over:], []Attempt{a})
 	}
-	return kept
+	return append(slices.Clip(kept), a)
 }
 
 // A Finder finds one message in whatever state.
