@@ -18,14 +18,14 @@ func brokenStore() []brokenCase {
 			s.send("b", history.OK, group("g"))
 			s.claim("a", 1)
 			s.done("b", 1)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"group freed by a retry", history.GroupOrder, func(s *script) {
 			s.send("a", history.OK, group("g"))
 			s.send("b", history.OK, group("g"))
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK, after(time.Second))
+			s.verdict(by{"a", 1}, history.Retried, history.OK, after(time.Second))
 			s.done("b", 1)
 			s.wait(time.Second)
 			s.done("a", 2, attempt(2))
@@ -34,7 +34,7 @@ func brokenStore() []brokenCase {
 			s.send("a", history.OK, group("g"))
 			s.send("b", history.OK, group("g"))
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK, after(time.Second))
+			s.verdict(by{"a", 1}, history.Retried, history.OK, after(time.Second))
 			s.end(history.Live, "a")
 			s.done("b", 1)
 		}},
@@ -113,7 +113,7 @@ func brokenStore() []brokenCase {
 			s.sent()
 			s.claim("a", 1)
 			s.start("a", 1, inTx)
-			s.verdict("a", 1, history.Completed, history.OK, inTx)
+			s.verdict(by{"a", 1}, history.Completed, history.OK, inTx)
 			s.end(history.Completed, "a")
 			s.final.Effects = map[string]int{"a": 2}
 		}},
@@ -121,7 +121,7 @@ func brokenStore() []brokenCase {
 			s.sent()
 			s.claim("a", 1)
 			s.start("a", 1, inTx)
-			s.verdict("a", 1, history.Completed, history.OK, inTx)
+			s.verdict(by{"a", 1}, history.Completed, history.OK, inTx)
 			s.end(history.Completed, "a")
 			s.final.Effects = map[string]int{}
 		}},
@@ -129,7 +129,7 @@ func brokenStore() []brokenCase {
 			s.sent()
 			s.claim("a", 1)
 			s.start("a", 1, inTx)
-			s.verdict("a", 1, history.Failed, history.OK)
+			s.verdict(by{"a", 1}, history.Failed, history.OK)
 			s.end(history.Failed, "a")
 			s.final.Effects = map[string]int{"a": 1}
 		}},
@@ -175,13 +175,13 @@ func brokenStore() []brokenCase {
 		{"completed, but still live", history.Conservation, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Live, "a")
 		}},
 		{"completed, but not in the history", history.Conservation, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 		}},
 		{"completed by nobody", history.Conservation, func(s *script) {
 			s.sent()
@@ -199,7 +199,7 @@ func brokenStore() []brokenCase {
 		{"unknown failure, found as completed", history.Conservation, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Failed, "")
+			s.verdict(by{"a", 1}, history.Failed, "")
 			s.end(history.Completed, "a")
 		}},
 		{"counter off by one", history.Conservation, func(s *script) {

@@ -47,7 +47,7 @@ func brokenMessages() []brokenCase {
 		{"put back and gone", history.NoLoss, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK)
+			s.verdict(by{"a", 1}, history.Retried, history.OK)
 		}},
 		{"unknown enqueue, delivered, then gone", history.NoLoss, func(s *script) {
 			s.send("a", "")
@@ -71,7 +71,7 @@ func brokenMessages() []brokenCase {
 		{"claimed before it was sent", history.NoPhantom, func(s *script) {
 			s.claim("a", 1)
 			s.sent()
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"unnamed enqueue with another body", history.NoPhantom, func(s *script) {
@@ -82,20 +82,20 @@ func brokenMessages() []brokenCase {
 		{"same token completes twice", history.OneVerdict, func(s *script) {
 			s.sent()
 			s.done("a", 1)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 		}},
 		{"fails, then completes", history.OneVerdict, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Failed, history.OK)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Failed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"cancelled at once, then completes", history.OneVerdict, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
 			s.cancel("a", history.OK, history.Cancelled)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 
@@ -104,8 +104,8 @@ func brokenMessages() []brokenCase {
 			s.claim("a", 1)
 			s.wait(lease)
 			s.claim("a", 2, crashes(1))
-			s.verdict("a", 1, history.Completed, history.OK)
-			s.verdict("a", 2, history.Completed, history.Lost)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
+			s.verdict(by{"a", 2}, history.Completed, history.Lost)
 			s.end(history.Completed, "a")
 		}},
 		{"stale completion accepted, store's time unknown", history.Fencing, func(s *script) {
@@ -113,8 +113,8 @@ func brokenMessages() []brokenCase {
 			s.claim("a", 1, noStore)
 			s.wait(lease)
 			s.claim("a", 2, crashes(1), noStore)
-			s.verdict("a", 1, history.Completed, history.OK)
-			s.verdict("a", 2, history.Completed, history.Lost)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
+			s.verdict(by{"a", 2}, history.Completed, history.Lost)
 			s.end(history.Completed, "a")
 		}},
 		{"stale retry accepted", history.Fencing, func(s *script) {
@@ -122,8 +122,8 @@ func brokenMessages() []brokenCase {
 			s.claim("a", 1)
 			s.wait(lease)
 			s.claim("a", 2, crashes(1))
-			s.verdict("a", 1, history.Retried, history.OK)
-			s.verdict("a", 2, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Retried, history.OK)
+			s.verdict(by{"a", 2}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"stale completion in a transaction accepted", history.Fencing, func(s *script) {
@@ -132,7 +132,7 @@ func brokenMessages() []brokenCase {
 			s.start("a", 1, inTx)
 			s.wait(lease)
 			s.claim("a", 2, crashes(1))
-			s.verdict("a", 1, history.Completed, history.OK, inTx)
+			s.verdict(by{"a", 1}, history.Completed, history.OK, inTx)
 			s.end(history.Completed, "a")
 		}},
 		{"stale renewal accepted", history.Fencing, func(s *script) {
@@ -141,7 +141,7 @@ func brokenMessages() []brokenCase {
 			s.wait(lease)
 			s.claim("a", 2, crashes(1))
 			s.ask("w1", history.Event{Kind: history.Renew, Token: token("a", 1)}, history.OK)
-			s.verdict("a", 2, history.Completed, history.OK)
+			s.verdict(by{"a", 2}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"fences fall", history.Fencing, func(s *script) {
@@ -163,7 +163,7 @@ func brokenMessages() []brokenCase {
 		}},
 		{"verdict for a token nobody claimed", history.Fencing, func(s *script) {
 			s.sent()
-			s.verdict("a", 1, history.Retried, history.Lost)
+			s.verdict(by{"a", 1}, history.Retried, history.Lost)
 			s.end(history.Live, "a")
 		}},
 		{"start with a token nobody claimed", history.Fencing, func(s *script) {
@@ -186,10 +186,10 @@ func brokenMessages() []brokenCase {
 		{"one replay, two further lives", history.NoClaimAfterEnd, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Failed, history.OK)
+			s.verdict(by{"a", 1}, history.Failed, history.OK)
 			s.replay("a", history.OK)
 			s.claim("a", 2, attempt(2))
-			s.verdict("a", 2, history.Failed, history.OK)
+			s.verdict(by{"a", 2}, history.Failed, history.OK)
 			s.claim("a", 3, attempt(3))
 			s.end(history.Failed, "a")
 		}},
@@ -224,45 +224,45 @@ func brokenMessages() []brokenCase {
 		{"before its wait", history.NotEarly, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK, after(time.Minute))
+			s.verdict(by{"a", 1}, history.Retried, history.OK, after(time.Minute))
 			s.done("a", 2, attempt(2))
 		}},
 		{"before the policy's wait", history.NotEarly, func(s *script) {
 			s.final.Rules.Backoff = func(n int) time.Duration { return time.Duration(n) * time.Second }
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK)
+			s.verdict(by{"a", 1}, history.Retried, history.OK)
 			s.done("a", 2, attempt(2))
 		}},
 		{"before its snooze is over", history.NotEarly, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Snoozed, history.OK, after(time.Minute))
+			s.verdict(by{"a", 1}, history.Snoozed, history.OK, after(time.Minute))
 			s.done("a", 2)
 		}},
 		{"before its wait and before the lease end: the unknown verdict explains neither", history.NotEarly, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, "", after(time.Minute))
+			s.verdict(by{"a", 1}, history.Retried, "", after(time.Minute))
 			s.done("a", 2, attempt(2))
 		}},
 
 		{"failure not counted", history.Bounded, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK)
+			s.verdict(by{"a", 1}, history.Retried, history.OK)
 			s.done("a", 2)
 		}},
 		{"snooze counted", history.Bounded, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Snoozed, history.OK)
+			s.verdict(by{"a", 1}, history.Snoozed, history.OK)
 			s.done("a", 2, attempt(2))
 		}},
 		{"release counted as a crash", history.Bounded, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Released, history.OK)
+			s.verdict(by{"a", 1}, history.Released, history.OK)
 			s.done("a", 2, crashes(1))
 		}},
 		{"crash not counted", history.Bounded, func(s *script) {
@@ -281,7 +281,7 @@ func brokenMessages() []brokenCase {
 			none := 0
 			s.sent(func(e *history.Event) { e.MaxRetries = &none })
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK)
+			s.verdict(by{"a", 1}, history.Retried, history.OK)
 			s.done("a", 2, attempt(2))
 		}},
 		{"more crashes than allowed", history.Bounded, func(s *script) {
@@ -294,7 +294,7 @@ func brokenMessages() []brokenCase {
 		{"unknown verdict counted, then not", history.Bounded, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, "")
+			s.verdict(by{"a", 1}, history.Retried, "")
 			s.wait(lease)
 			s.claim("a", 2, attempt(2))
 			s.wait(lease)
@@ -305,8 +305,8 @@ func brokenMessages() []brokenCase {
 			s.sent()
 			s.claim("a", 1)
 			s.claim("a", 2, crashes(1))
-			s.verdict("a", 1, history.Completed, history.Lost)
-			s.verdict("a", 2, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.Lost)
+			s.verdict(by{"a", 2}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"claimed in spite of a renewal", history.LeaseExclusion, func(s *script) {
@@ -321,13 +321,13 @@ func brokenMessages() []brokenCase {
 		{"unknown completion, claimed before the lease end", history.LeaseExclusion, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, "")
+			s.verdict(by{"a", 1}, history.Completed, "")
 			s.done("a", 2, crashes(1))
 		}},
 		{"refused retry, claimed before the lease end", history.LeaseExclusion, func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.Refused)
+			s.verdict(by{"a", 1}, history.Retried, history.Refused)
 			s.done("a", 2, crashes(1))
 		}},
 	}

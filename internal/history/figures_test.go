@@ -16,21 +16,21 @@ func TestFigures(t *testing.T) {
 	s.send("gone", history.OK)
 	s.claim("a", 1)
 	s.claim("b", 1)
-	s.verdict("b", 1, history.Retried, "", after(time.Hour)) // its wait must not count as time to run again
+	s.verdict(by{"b", 1}, history.Retried, "", after(time.Hour)) // its wait must not count as time to run again
 	s.fault(history.Kill, "w1")
 	killed := s.now
 	s.fault(history.Restart, "w1")
 	s.wait(lease)
 	s.claim("a", 2, crashes(1))
 	rerun := time.Duration(s.now - killed - 1*ms) // made 2 ms before its record, give or take one
-	s.verdict("a", 2, history.Completed, history.OK)
-	s.verdict("a", 2, history.Completed, history.OK)
+	s.verdict(by{"a", 2}, history.Completed, history.OK)
+	s.verdict(by{"a", 2}, history.Completed, history.OK)
 	s.end(history.Completed, "a")
 	s.done("b", 2, crashes(1))
 	s.claim("c", 3, crashes(2))
 	s.wait(lease)
 	s.claim("c", 4, crashes(3))
-	s.verdict("c", 3, history.Completed, history.OK)
+	s.verdict(by{"c", 3}, history.Completed, history.OK)
 	s.end(history.Completed, "c")
 
 	r := s.check()

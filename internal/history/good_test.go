@@ -34,11 +34,11 @@ func TestGoodHistories(t *testing.T) {
 			s.sent()
 			for n := range int64(3) {
 				s.claim("a", n+1, attempt(int(n)+1))
-				s.verdict("a", n+1, history.Retried, history.OK, after(time.Second))
+				s.verdict(by{"a", n + 1}, history.Retried, history.OK, after(time.Second))
 				s.wait(time.Second)
 			}
 			s.claim("a", 4, attempt(4))
-			s.verdict("a", 4, history.Failed, history.OK)
+			s.verdict(by{"a", 4}, history.Failed, history.OK)
 			s.add("w4", history.Event{Kind: history.Dead, Message: "a"})
 			s.end(history.Failed, "a")
 		}},
@@ -49,7 +49,7 @@ func TestGoodHistories(t *testing.T) {
 			s.start("a", 1)
 			s.wait(lease)
 			s.claim("a", 2, crashes(1))
-			s.verdict("a", 2, history.Failed, history.OK)
+			s.verdict(by{"a", 2}, history.Failed, history.OK)
 			s.end(history.Failed, "a")
 		}},
 
@@ -84,49 +84,49 @@ func TestGoodHistories(t *testing.T) {
 		{"unknown completion, completed", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, "")
+			s.verdict(by{"a", 1}, history.Completed, "")
 			s.end(history.Completed, "a")
 		}},
 		{"unknown completion, not done: claimed again after the lease", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, "")
+			s.verdict(by{"a", 1}, history.Completed, "")
 			s.wait(lease)
 			s.done("a", 2, crashes(1))
 		}},
 		{"unknown completion, store without history", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, history.Unknown)
+			s.verdict(by{"a", 1}, history.Completed, history.Unknown)
 			delete(s.final.IDs, history.Completed)
 			s.final.Counters = map[history.Outcome]int{history.Accepted: 1, history.Completed: 1}
 		}},
 		{"unknown retry, done", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, "", after(time.Second))
+			s.verdict(by{"a", 1}, history.Retried, "", after(time.Second))
 			s.wait(time.Second)
 			s.done("a", 2, attempt(2))
 		}},
 		{"unknown retry, not done", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, "", after(time.Hour))
+			s.verdict(by{"a", 1}, history.Retried, "", after(time.Hour))
 			s.wait(lease)
 			s.done("a", 2, crashes(1))
 		}},
 		{"refused verdict repeated", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, history.Refused)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.Refused)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"unknown verdict repeated", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, history.Unknown)
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.Unknown)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"claim that died unrecorded counts as a crash", func(s *script) {
@@ -145,12 +145,12 @@ func TestGoodHistories(t *testing.T) {
 			s.wait(lease)
 			s.done("a", 2, crashes(1))
 			s.fault(history.Cont, "w1")
-			s.verdict("a", 1, history.Completed, history.Lost)
+			s.verdict(by{"a", 1}, history.Completed, history.Lost)
 		}},
 		{"retry accepted, answer recorded after the next claim", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, "")
+			s.verdict(by{"a", 1}, history.Retried, "")
 			call := s.events[len(s.events)-1]
 			s.done("a", 2, attempt(2))
 			s.answer(call, history.OK)
@@ -161,8 +161,8 @@ func TestGoodHistories(t *testing.T) {
 			s.wait(lease)
 			s.claim("a", 2, noStore, crashes(1))
 			s.claim("a", 1, noStore, func(e *history.Event) { e.Since, e.LeaseEnd = early, 0 })
-			s.verdict("a", 1, history.Completed, history.Lost)
-			s.verdict("a", 2, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.Lost)
+			s.verdict(by{"a", 2}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"claimed before the enqueue was answered", func(s *script) {
@@ -187,7 +187,7 @@ func TestGoodHistories(t *testing.T) {
 			s.sent(delay(time.Second), group("g"))
 			s.wait(time.Second)
 			s.claim("a", 1, back)
-			s.verdict("a", 1, history.Retried, history.OK, after(time.Second))
+			s.verdict(by{"a", 1}, history.Retried, history.OK, after(time.Second))
 			s.wait(time.Second)
 			s.done("a", 2, attempt(2), back)
 		}},
@@ -195,14 +195,21 @@ func TestGoodHistories(t *testing.T) {
 		{"failed, replayed, completed", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Failed, history.OK)
+			s.verdict(by{"a", 1}, history.Failed, history.OK)
 			s.replay("a", history.OK)
 			s.done("a", 2)
+		}},
+		{"failed, replayed, still waiting", func(s *script) {
+			s.sent()
+			s.claim("a", 1)
+			s.verdict(by{"a", 1}, history.Failed, history.OK)
+			s.replay("a", history.OK)
+			s.end(history.Live, "a")
 		}},
 		{"unknown failure, replayed at once", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Failed, "")
+			s.verdict(by{"a", 1}, history.Failed, "")
 			s.replay("a", history.OK)
 			s.done("a", 2, attempt(2))
 		}},
@@ -215,14 +222,14 @@ func TestGoodHistories(t *testing.T) {
 			s.sent()
 			s.claim("a", 1)
 			s.cancel("a", history.OK, "")
-			s.verdict("a", 1, history.Failed, history.OK)
+			s.verdict(by{"a", 1}, history.Failed, history.OK)
 			s.end(history.Cancelled, "a")
 		}},
 		{"marked as cancelled, the handler completes", func(s *script) {
 			s.sent()
 			s.claim("a", 1)
 			s.cancel("a", history.OK, "")
-			s.verdict("a", 1, history.Completed, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "a")
 		}},
 		{"expired unstarted", func(s *script) {
@@ -232,7 +239,7 @@ func TestGoodHistories(t *testing.T) {
 		{"deadline after a retry", func(s *script) {
 			s.sent(expires(time.Minute))
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK, after(time.Hour))
+			s.verdict(by{"a", 1}, history.Retried, history.OK, after(time.Hour))
 			s.end(history.Failed, "a")
 		}},
 
@@ -242,11 +249,11 @@ func TestGoodHistories(t *testing.T) {
 			s.send("c", history.OK, group("other"))
 			s.claim("c", 1)
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Retried, history.OK, after(time.Second))
+			s.verdict(by{"a", 1}, history.Retried, history.OK, after(time.Second))
 			s.wait(time.Second)
 			s.done("a", 2, attempt(2))
 			s.done("b", 1)
-			s.verdict("c", 1, history.Completed, history.OK)
+			s.verdict(by{"c", 1}, history.Completed, history.OK)
 			s.end(history.Completed, "c")
 		}},
 		{"group freed by the lease of a killed holder", func(s *script) {
@@ -262,7 +269,7 @@ func TestGoodHistories(t *testing.T) {
 			s.send("a", history.OK, group("g"))
 			s.send("b", history.OK, group("g"))
 			s.claim("a", 1)
-			s.verdict("a", 1, history.Completed, "")
+			s.verdict(by{"a", 1}, history.Completed, "")
 			s.end(history.Completed, "a")
 			s.done("b", 1)
 		}},
@@ -339,7 +346,7 @@ func TestGoodHistories(t *testing.T) {
 			s.sent()
 			s.claim("a", 1)
 			s.start("a", 1, inTx)
-			s.verdict("a", 1, history.Completed, history.OK, inTx)
+			s.verdict(by{"a", 1}, history.Completed, history.OK, inTx)
 			s.add("w1", history.Event{Kind: history.Verdict, Phase: history.OK, Token: token("a", 1), Outcome: history.Completed, InTx: true})
 			s.end(history.Completed, "a")
 			s.final.Effects = map[string]int{"a": 1}
@@ -348,7 +355,7 @@ func TestGoodHistories(t *testing.T) {
 			s.sent()
 			s.claim("a", 1)
 			s.start("a", 1, inTx)
-			s.verdict("a", 1, history.Completed, "", inTx)
+			s.verdict(by{"a", 1}, history.Completed, "", inTx)
 			s.add("w1", history.Event{Kind: history.Verdict, Phase: history.OK, Token: token("a", 1), Outcome: history.Completed, InTx: true})
 			s.end(history.Completed, "a")
 			s.final.Effects = map[string]int{"a": 1}
@@ -357,10 +364,10 @@ func TestGoodHistories(t *testing.T) {
 			s.sent()
 			s.claim("a", 1)
 			s.start("a", 1, inTx)
-			s.verdict("a", 1, history.Completed, history.Refused, inTx)
-			s.verdict("a", 1, history.Retried, history.OK)
+			s.verdict(by{"a", 1}, history.Completed, history.Refused, inTx)
+			s.verdict(by{"a", 1}, history.Retried, history.OK)
 			s.claim("a", 2, attempt(2))
-			s.verdict("a", 2, history.Completed, history.OK, inTx)
+			s.verdict(by{"a", 2}, history.Completed, history.OK, inTx)
 			s.end(history.Completed, "a")
 			s.final.Effects = map[string]int{"a": 1}
 		}},

@@ -91,7 +91,7 @@ func (c *checker) keys() {
 	}
 	for _, d := range c.dups {
 		h := c.jobs[d.ans.Holder]
-		if h == nil || h.stored < maybeStored || h.bad || h.replayed {
+		if h == nil || h.stored < maybeStored || h.bad || h.putBack() {
 			continue
 		}
 		free := max(h.end.hi, plus(plus(h.storedBy(), h.sent.asked().Window), time.Duration(grain)))
@@ -139,13 +139,15 @@ func (c *checker) groupHolds(holds []hold, j *job) []hold {
 		}
 		h := &holds[len(holds)-1]
 		accepted := cl.verdict(OK)
-		keeps := accepted != nil && (accepted.outcome() == Retried || accepted.outcome() == Snoozed) && !j.replayed
-		open = keeps && i+1 < len(j.claims)
+		keeps := accepted != nil && (accepted.outcome() == Retried || accepted.outcome() == Snoozed) && !j.putBack()
+		last := i+1 == len(j.claims)
+		open = keeps && !last && j.claims[i+1].Fence == cl.Fence+1
 		switch {
 		case open:
 			continue // the next claim goes on with it
-		case keeps && slices.Contains(j.states, Live):
-			h.until = never
+		case keeps && (!last || slices.Contains(j.states, Live)):
+			// It holds at least until its wait is over. Then somebody who died unrecorded may have claimed it.
+			h.until = accepted.lo + int64(accepted.asked().After)
 		case accepted != nil:
 			h.until = accepted.lo
 		default:

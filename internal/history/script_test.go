@@ -104,9 +104,15 @@ func (s *script) start(id string, fence int64, mods ...mod) {
 	s.add(fmt.Sprintf("w%d", fence), e)
 }
 
-func (s *script) verdict(id string, fence int64, o history.Outcome, phase history.Phase, mods ...mod) {
-	s.ask(fmt.Sprintf("w%d", fence), history.Event{
-		Kind: history.Verdict, Message: id, Token: token(id, fence), Outcome: o,
+// by names the holder of a lease.
+type by struct {
+	id    string
+	fence int64
+}
+
+func (s *script) verdict(b by, o history.Outcome, phase history.Phase, mods ...mod) {
+	s.ask(fmt.Sprintf("w%d", b.fence), history.Event{
+		Kind: history.Verdict, Message: b.id, Token: token(b.id, b.fence), Outcome: o,
 	}, phase, mods...)
 }
 
@@ -114,7 +120,7 @@ func (s *script) verdict(id string, fence int64, o history.Outcome, phase histor
 func (s *script) done(id string, fence int64, mods ...mod) {
 	s.claim(id, fence, mods...)
 	s.start(id, fence)
-	s.verdict(id, fence, history.Completed, history.OK)
+	s.verdict(by{id, fence}, history.Completed, history.OK)
 	s.end(history.Completed, id)
 }
 

@@ -59,7 +59,7 @@ func (j *job) last() []*Event {
 
 // allowed reports whether the history lets the message end in state s.
 func (j *job) allowed(s Outcome) bool {
-	if j.replayed {
+	if j.putBack() {
 		return true
 	}
 	cancelled, atOnce := false, false
@@ -81,10 +81,9 @@ func (j *job) allowed(s Outcome) bool {
 		}
 	}
 	mayExpire := j.sent != nil && j.sent.asked().Expires > 0
-	replays := slices.ContainsFunc(j.replays, func(o *op) bool { return o.phase() != Refused })
 	switch s {
 	case Live:
-		return replays || (!atOnce && len(j.dead) == 0)
+		return !atOnce && len(j.dead) == 0
 	case Cancelled:
 		return cancelled
 	case Expired:
@@ -93,6 +92,11 @@ func (j *job) allowed(s Outcome) bool {
 		return mayExpire || len(j.dead) > 0
 	}
 	return false
+}
+
+// putBack reports whether somebody may have replayed the message, so that it can have had another life that nobody saw.
+func (j *job) putBack() bool {
+	return slices.ContainsFunc(j.replays, func(o *op) bool { return o.phase() != Refused })
 }
 
 // counters compares the store's own statistics with the history.
@@ -128,18 +132,21 @@ func (c *checker) effects(j *job) {
 		return
 	}
 	n := c.final.Effects[j.id]
-	completed := slices.Contains(j.states, Completed)
-	if len(j.states) == 0 {
-		if len(j.finals) == 0 {
-			return // it may have completed
-		}
-		completed = j.finals[len(j.finals)-1].outcome() == Completed
+	if n > 1 && j.inTx {
+		c.violate(EffectOnce, j, fmt.Sprintf("its effect is there %d times", n), j.last()...)
+		return
 	}
+	in := j.states
+	if len(in) == 0 {
+		in = c.unkept(j)
+	}
+	if len(in) != 1 {
+		return // it may have completed
+	}
+	completed := in[0] == Completed
 	switch {
 	case completed && n == 0:
 		c.violate(EffectOnce, j, "it completed without its effect", j.last()...)
-	case completed && n > 1 && j.inTx:
-		c.violate(EffectOnce, j, fmt.Sprintf("its effect is there %d times", n), j.last()...)
 	case !completed && n > 0 && j.inTx:
 		c.violate(EffectOnce, j, "its effect is there, but it did not complete", j.last()...)
 	}
