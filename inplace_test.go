@@ -259,6 +259,23 @@ func TestTimeoutSaysHowLong(t *testing.T) {
 	})
 }
 
+// Nor is one that the handler has set for something it does.
+func TestTimeoutIsNotTheHandlersDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := new(symphony.Bus)
+		symphony.Handle(bus, func(ctx context.Context, _ greet) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		}, symphony.Timeout(time.Minute))
+		_, err := bus.Dispatch(t.Context(), greet{})
+		if errors.Is(err, symphony.ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+}
+
 // A deadline of the caller is not the timeout of the handler.
 func TestTimeoutIsNotTheCallersDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -271,6 +288,27 @@ func TestTimeoutIsNotTheCallersDeadline(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What runs in place inside a handler does not claim its timeout.
+func TestTimeoutIsNamedOnceByItsOwner(t *testing.T) {
+	for _, inner := range []time.Duration{0, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			bus := new(symphony.Bus)
+			symphony.Handle(bus, func(ctx context.Context, _ greet) error {
+				_, err := bus.Dispatch(ctx, &created{})
+				if errors.Is(err, symphony.ErrTimeout) {
+					t.Errorf("with %v of its own the inner message says %v", inner, err)
+				}
+				return err
+			}, symphony.Timeout(time.Second))
+			symphony.Handle(bus, func(ctx context.Context, _ *created) error { <-ctx.Done(); return ctx.Err() }, symphony.Timeout(inner))
+			_, err := bus.Dispatch(t.Context(), greet{})
+			if !errors.Is(err, symphony.ErrTimeout) || !strings.Contains(err.Error(), "timed out after 1s: ") {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestNoTimeout(t *testing.T) {

@@ -30,14 +30,15 @@ func (r *registration) handler(b *Bus) Handler {
 // invoke runs the handler of an opened envelope. It does not recover panics: in place they belong to
 // the caller, and the worker recovers them itself.
 func (b *Bus) invoke(ctx context.Context, r *registration, env *Envelope) error {
-	ctx, cancel := r.limit(context.WithValue(ctx, envelopeKey{}, env))
+	limited, cancel := r.limit(context.WithValue(ctx, envelopeKey{}, env))
 	defer cancel()
-	return r.explain(ctx, r.handler(b)(ctx, env))
+	return r.explain(ctx, limited, r.handler(b)(limited, env))
 }
 
 // invokeBatch runs the batch handler of opened envelopes: the middleware of each one around that of
 // the next, the handler within all. A middleware that does not call next keeps its message out.
 func (b *Bus) invokeBatch(ctx context.Context, r *registration, envs []*Envelope) []error {
+	outer := ctx
 	ctx, cancel := r.limit(ctx)
 	defer cancel()
 	errs, envs := make([]error, len(envs)), slices.Clone(envs)
@@ -67,7 +68,7 @@ func (b *Bus) invokeBatch(ctx context.Context, r *registration, envs []*Envelope
 			return errs[i]
 		}
 		full := chain(chain(last, r.middleware), b.Handling)
-		errs[i] = r.explain(ctx, full(context.WithValue(ctx, envelopeKey{}, envs[i]), envs[i]))
+		errs[i] = r.explain(outer, ctx, full(context.WithValue(ctx, envelopeKey{}, envs[i]), envs[i]))
 		if !passed {
 			from(ctx, i+1)
 		}
@@ -84,8 +85,9 @@ func (r *registration) limit(ctx context.Context) (context.Context, context.Canc
 }
 
 // explain names the timeout in an error that came after it; that of the context says "deadline" only.
-func (r *registration) explain(ctx context.Context, err error) error {
-	if errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == ErrTimeout && !errors.Is(err, ErrTimeout) {
+// A deadline of the context outside is not r's, nor one that the handler has set itself.
+func (r *registration) explain(outer, ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && outer.Err() == nil && ctx.Err() != nil && !errors.Is(err, ErrTimeout) {
 		return fmt.Errorf("%w after %v: %w", ErrTimeout, r.timeout, err)
 	}
 	return err

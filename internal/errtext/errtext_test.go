@@ -23,10 +23,10 @@ func TestCleanKeepsWhatFits(t *testing.T) {
 
 func TestCleanReplacesWhatNoStoreTakes(t *testing.T) {
 	for in, want := range map[string]string{
-		"a\x00b":               "a�b",
-		"a\xffb":               "a�b",
+		"a\x00b":                "a�b",
+		"a\xffb":                "a�b",
 		"lone \xed\xa0\x80 end": "lone � end", // a surrogate in UTF-8
-		"cut \xe4\xb8":         "cut �",
+		"cut \xe4\xb8":          "cut �",
 	} {
 		if got := errtext.Clean(in, 100); got != want {
 			t.Errorf("Clean(%q) = %q, want %q", in, got, want)
