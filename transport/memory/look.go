@@ -79,11 +79,12 @@ func (m *message) matches(f monitor.Filter) bool {
 		(f.Reason == "" || f.Reason == m.reason) &&
 		(f.Since.IsZero() || !failed.Before(f.Since)) &&
 		(f.Until.IsZero() || failed.Before(f.Until)) &&
-		(f.Class == "" || f.Class == m.lastFailure().Class) &&
+		(f.Class == "" || f.Class == m.lastClass) &&
 		(f.Fingerprint == "" || f.Fingerprint == m.fingerprint())
 }
 
-// RetryFailed implements [monitor.DeadLetters]. A message with an expiry gets it anew, from now on.
+// RetryFailed implements [monitor.DeadLetters]. The expiry of a message does not hold any more: whoever
+// retries it wants it done.
 func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
 	return t.eachLetter(ctx, ids, "retry", func(m *message, now time.Time) error {
 		ms := now.UnixMilli()
@@ -91,12 +92,9 @@ func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error
 			return &monitor.KeyTakenError{Key: m.env.Key, Holder: holder}
 		}
 		t.unbury(m)
-		m.retries, m.crashes, m.snoozes, m.unhandled, m.reason, m.finished = 0, 0, 0, 0, "", 0
+		m.retries, m.crashes, m.unhandled, m.reason, m.expires, m.finished = 0, 0, 0, "", 0, 0
 		t.accepted++
 		m.seq, m.available = t.accepted, ms
-		if m.env.Expires > 0 {
-			m.expires = roundUp(now.Add(m.env.Expires))
-		}
 		if m.env.Group != "" {
 			m.grp = m.kind.queue.group(m.env.Group)
 		}

@@ -30,9 +30,10 @@ type message struct {
 	lease     lease
 	cancelled bool // somebody wants it cancelled while it runs
 
-	reason   symphony.Reason
-	attempts []monitor.Attempt
-	print    string // the fingerprint of a dead letter, once somebody has asked
+	reason               symphony.Reason
+	lastError, lastClass string
+	attempts             []monitor.Attempt
+	print                string // the fingerprint of a dead letter, once somebody has asked
 
 	in     [indexKinds]*index
 	at     [indexKinds]int // its position there
@@ -126,7 +127,9 @@ func (m *message) delivery(now time.Time, lease time.Duration) symphony.Delivery
 	env.CreatedAt, env.Attempt, env.Crashes, env.Fence = timeOf(m.created), m.retries+1, m.crashes, m.fence
 	here := time.Now()
 	d := symphony.Delivery{Envelope: env, Token: m.lease.token, Until: here.Add(lease), Unhandled: m.unhandled}
-	if m.expires != 0 {
+	if m.expires == 0 {
+		env.Expires = 0
+	} else {
 		d.Deadline = here.Add(timeOf(m.expires).Sub(now))
 	}
 	return d
@@ -142,7 +145,7 @@ func (m *message) record() monitor.Record {
 		Headers: maps.Clone(env.Headers), Tags: slices.Clone(env.Tags), Group: env.Group, Key: env.Key,
 		CreatedAt: timeOf(m.created), ScheduledAt: timeOf(m.scheduled), ExpiresAt: timeOf(m.expires), FinishedAt: timeOf(m.finished),
 		RetryCount: m.retries, MaxRetries: clonePointer(env.MaxRetries), CrashCount: m.crashes, SnoozeCount: m.snoozes, Fence: m.fence,
-		Reason: m.reason, Attempts: slices.Clone(m.attempts),
+		Reason: m.reason, LastError: m.lastError, ErrorClass: m.lastClass, Attempts: slices.Clone(m.attempts),
 	}
 	if live(m.status) {
 		r.AvailableAt = timeOf(m.available)
@@ -150,28 +153,16 @@ func (m *message) record() monitor.Record {
 	if w := m.lease.worker; w != nil {
 		r.LockedBy, r.LockedAt, r.LockedUntil = w.name, timeOf(m.lease.since), timeOf(w.until)
 	}
-	if len(m.attempts) > 0 {
-		last := m.lastFailure()
-		r.LastError, r.ErrorClass = last.Error, last.Class
-	}
 	if m.status == monitor.Failed {
 		r.Fingerprint = m.fingerprint()
 	}
 	return r
 }
 
-// lastFailure is what the last attempt ended with; zero when none has failed.
-func (m *message) lastFailure() (f symphony.Failure) {
-	if n := len(m.attempts); n > 0 {
-		f.Error, f.Class = m.attempts[n-1].Error, m.attempts[n-1].Class
-	}
-	return f
-}
-
 // fingerprint is computed once, when somebody looks: it costs more than all else that ends a message.
 func (m *message) fingerprint() string {
 	if m.print == "" {
-		last := m.lastFailure()
+		last := symphony.Failure{Error: m.lastError, Class: m.lastClass}
 		m.print = last.Fingerprint(m.env.Type)
 	}
 	return m.print

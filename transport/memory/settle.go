@@ -87,11 +87,11 @@ func (t *Transport) settle(verdicts []symphony.Verdict, now time.Time) error {
 // apply does what v says to m, whose lease it carries.
 func (t *Transport) apply(m *message, v symphony.Verdict, now time.Time) {
 	by := t.unlease(m)
+	if v.Outcome == symphony.Failed && v.Failure == nil {
+		v.Failure = &symphony.Failure{Error: string(v.Reason), Class: "error"}
+	}
 	if v.Failure != nil {
-		m.attempts = monitor.AppendAttempt(m.attempts, monitor.Attempt{
-			Number: m.retries + 1, At: timeOf(now.UnixMilli()), Worker: by.name,
-			Error: v.Failure.Error, Class: v.Failure.Class, Trace: v.Failure.Trace,
-		})
+		m.failed(v, monitor.Attempt{Number: m.retries + 1, At: timeOf(now.UnixMilli()), Worker: by.name})
 	}
 	outcome := v.Outcome
 	if m.cancelled && outcome != symphony.Completed {
@@ -124,6 +124,15 @@ func (t *Transport) apply(m *message, v symphony.Verdict, now time.Time) {
 		}
 	case symphony.Released:
 		t.putBack(m, 0, now)
+	}
+}
+
+// failed keeps the error of v. It is one of an attempt, unless the message was not run.
+func (m *message) failed(v symphony.Verdict, a monitor.Attempt) {
+	m.lastError, m.lastClass = v.Failure.Error, v.Failure.Class
+	if v.Reason != symphony.ReasonCrashLoop && v.Reason != symphony.ReasonUnknownType {
+		a.Error, a.Class, a.Trace = v.Failure.Error, v.Failure.Class, v.Failure.Trace
+		m.attempts = monitor.AppendAttempt(m.attempts, a)
 	}
 }
 

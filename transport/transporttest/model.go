@@ -1,0 +1,3 @@
+package transporttest
+
+func modelTests() []test { return nil }
