@@ -55,6 +55,7 @@ type QueueClaim struct {
 type Delivery struct {
 	Envelope  *Envelope // owned by the receiver
 	Token     Token
+	ClaimedAt time.Time // by the store's clock
 	Until     time.Time // when the lease ends at the earliest, by this process's monotonic clock
 	Deadline  time.Time // no attempt may start later, by this process's monotonic clock; zero: none
 	Unhandled int       // how often it was put back because a worker had no handler

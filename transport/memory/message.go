@@ -126,7 +126,7 @@ func (m *message) delivery(now time.Time, lease time.Duration) symphony.Delivery
 	env.Delay, env.At = 0, timeOf(m.scheduled)
 	env.CreatedAt, env.Attempt, env.Crashes, env.Fence = timeOf(m.created), m.retries+1, m.crashes, m.fence
 	here := time.Now()
-	d := symphony.Delivery{Envelope: env, Token: m.lease.token, Until: here.Add(lease), Unhandled: m.unhandled}
+	d := symphony.Delivery{Envelope: env, Token: m.lease.token, ClaimedAt: timeOf(m.lease.since), Until: here.Add(lease), Unhandled: m.unhandled}
 	if m.expires == 0 {
 		env.Expires = 0
 	} else {

@@ -251,7 +251,7 @@ func decode(text sql.NullString, into any) error {
 }
 
 func (l *leased) delivery(now int64) symphony.Delivery {
-	d := symphony.Delivery{Envelope: l.env, Token: l.token(), Unhandled: l.unhandled}
+	d := symphony.Delivery{Envelope: l.env, Token: l.token(), ClaimedAt: time.UnixMilli(now).UTC(), Unhandled: l.unhandled}
 	if l.expires.Valid {
 		d.Deadline = time.Now().Add(time.Duration(l.expires.Int64-now) * time.Millisecond)
 		l.env.Expires = time.Duration(l.expires.Int64-l.env.CreatedAt.UnixMilli()) * time.Millisecond
