@@ -56,9 +56,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.dir, "dir", ".", "make the stores below this directory; FULL means nothing on a tmpfs")
 	f.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile of the whole run to this file")
 
-	f.IntVar(&o.river.Workers, "river-workers", 1000, "River's MaxWorkers")
-	f.DurationVar(&o.river.Cooldown, "river-cooldown", 2*time.Millisecond, "River's FetchCooldown")
-	f.DurationVar(&o.river.Poll, "river-poll", 20*time.Millisecond, "River's FetchPollInterval")
+	f.IntVar(&o.river.Workers, "river-workers", 500, "River's MaxWorkers")
+	f.DurationVar(&o.river.Cooldown, "river-cooldown", 5*time.Millisecond, "River's FetchCooldown")
+	f.DurationVar(&o.river.Poll, "river-poll", 5*time.Millisecond, "River's FetchPollInterval")
 	f.BoolVar(&o.river.PollOnly, "river-poll-only", false, "River's PollOnly")
 	f.IntVar(&o.river.Conns, "river-conns", 1, "open connections of River; its documentation says 1")
 	f.IntVar(&o.symphony.Concurrency, "concurrency", 1000, "Symphony's Worker.Concurrency")

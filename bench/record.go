@@ -96,15 +96,15 @@ func write(w io.Writer, o origin, rs []record) error {
 	return nil
 }
 
-// table writes records for people.
+// table writes records for people, in Markdown, as docs/benchmarks.md has them.
 func table(w io.Writer, rs []record) {
-	fmt.Fprintf(w, "\n%-18s %-6s %-8s %-7s %10s %-6s %s\n", "figure", "sync", "system", "history", "median", "unit", "runs")
+	fmt.Fprintf(w, "\n| figure | synchronous | of | history | median | rounds |\n|---|---|---|---|---|---|\n")
 	for _, r := range rs {
-		system := r.System
+		of, unit := r.System, " "+r.Unit
 		if r.Versus != "" {
-			system = "/ " + r.Versus
+			of, unit = ours+" / "+r.Versus, " ×"
 		}
-		runs := strings.Trim(fmt.Sprint(r.Runs), "[]")
-		fmt.Fprintf(w, "%-18s %-6s %-8s %-7s %10.5g %-6s %s\n", r.Figure, r.Sync, system, r.History, r.Value, r.Unit, runs)
+		rounds := strings.ReplaceAll(strings.Trim(fmt.Sprint(r.Runs), "[]"), " ", ", ")
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %v%s | %s |\n", r.Figure, r.Sync, of, r.History, r.Value, unit, rounds)
 	}
 }
