@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// watchdog ends a claim that perhaps waits on a dead connection. It is begun again.
+const watchdog = time.Minute
+
+// room is how many more jobs can run.
+func (e *Engine[V]) room() int {
+	free := e.Concurrency - e.running
+	if e.claiming != nil {
+		free -= e.claiming.Max
+	}
+	return free
+}
+
+// nextClaim returns what can be claimed now; false: nothing.
+func (e *Engine[V]) nextClaim() (c Claim, ok bool) {
+	if !e.opened || e.phase > working || e.claim.busy || e.alone != nil || e.settle.fails > 0 || !e.due(e.claim.next) {
+		return c, false
+	}
+	c = Claim{Max: e.room(), Except: e.saturated()}
+	if most := e.Limits.Messages; most > 0 {
+		c.Max = min(c.Max, most-e.started-len(e.held))
+	}
+	if c.Max > 0 {
+		c.Queues = e.Queues.Claim()
+	}
+	return c, len(c.Queues) > 0
+}
+
+// saturated lists the types of which as many run as may.
+func (e *Engine[V]) saturated() (types []string) {
+	for k := range e.kinds {
+		if k.running >= k.AtMost {
+			types = append(types, k.Types...)
+		}
+	}
+	return types
+}
+
+// claimMore waits for new jobs, unless a claim is under way.
+func (e *Engine[V]) claimMore() {
+	if e.stopClaim != nil && (e.alone != nil || e.freed && e.wider()) {
+		e.stopClaim() // it must take no more, or does not know of the room
+	}
+	e.freed = false
+	if !e.opened && !e.claim.busy && e.phase == working && e.due(e.claim.next) {
+		e.open()
+	}
+	c, ok := e.nextClaim()
+	if !ok {
+		return
+	}
+	ctx, stop := context.WithTimeout(e.intake, watchdog)
+	e.claiming, e.stopClaim = &c, stop
+	e.call(&e.claim, func() func() {
+		js, err := e.Claim(ctx, c)
+		ended := ctx.Err() != nil
+		stop()
+		return func() {
+			e.claiming, e.stopClaim = nil, nil
+			if err != nil && !ended {
+				e.claimFailed("claim messages", err)
+				return
+			}
+			e.arrive(js)
+		}
+	})
+}
+
+// wider reports whether a claim could take what the one under way cannot: while that waits, types and
+// queues only get room.
+func (e *Engine[V]) wider() bool {
+	return len(e.saturated()) < len(e.claiming.Except) || e.Queues.Open() > len(e.claiming.Queues)
+}
+
+func (e *Engine[V]) open() {
+	e.call(&e.claim, func() func() {
+		err := e.Open(e.intake)
+		ended := e.intake.Err() != nil
+		return func() {
+			switch {
+			case err == nil:
+				e.opened, e.claim.fails = true, 0
+				e.callers.Go(func() { e.Upkeep(e.intake) })
+			case !ended:
+				e.claimFailed("make the worker known", err)
+			}
+		}
+	})
+}
+
+// claimFailed ends the engine if the store cannot ever be used as it is.
+func (e *Engine[V]) claimFailed(what string, err error) {
+	if !e.claimed && e.Fatal(err) {
+		e.fatal = err
+		e.drain()
+		return
+	}
+	e.failed(&e.claim, what, err)
+}
+
+// arrive starts new jobs, or says why not.
+func (e *Engine[V]) arrive(js []*Job[V]) {
+	e.claim.fails = 0
+	e.claimed = e.claimed || len(js) > 0
+	for _, j := range js {
+		e.inHand[j] = struct{}{}
+		e.Queues.Took(j.Queue)
+		e.guardUntil(j)
+		if j.Kind != nil {
+			e.kinds[j.Kind] = struct{}{}
+		}
+		if j.Alone && !j.Decided && e.alone == nil && e.phase == working {
+			e.giveBack()
+			e.alone = j
+		}
+	}
+	var start []*Job[V]
+	for _, j := range js {
+		switch {
+		case j.Decided:
+			e.decide(j)
+		case j == e.alone:
+		case e.alone != nil || e.phase > working || e.lateFor(j):
+			e.refuse(j, GivenBack)
+		case e.startable(j):
+			start = append(start, j)
+		case j.state == held:
+			j.since = e.now
+			e.held = append(e.held, j)
+		}
+	}
+	e.start(start)
+}
+
+// startable takes a slot for j if its kind has room. It refuses one that comes too late.
+func (e *Engine[V]) startable(j *Job[V]) bool {
+	if !j.Deadline.IsZero() && !e.now.Before(j.Deadline) {
+		e.refuse(j, Expired)
+		return false
+	}
+	if k := j.Kind; k != nil {
+		if k.running >= k.AtMost {
+			return false
+		}
+		k.running++
+	}
+	j.state = running
+	e.running++
+	return true
+}
+
+func (e *Engine[V]) start(js []*Job[V]) {
+	if len(js) > 0 {
+		e.started += len(js)
+		e.finished.Expect(len(js))
+		e.Start(js)
+	}
+}
+
+// startHeld starts what there is room for now, and gives back what has waited for long.
+func (e *Engine[V]) startHeld() {
+	if j := e.alone; j != nil && j.state == held && e.running == 0 && !e.claim.busy && e.startable(j) {
+		e.start([]*Job[V]{j})
+	}
+	if len(e.held) == 0 {
+		return
+	}
+	var start []*Job[V]
+	e.held = slices.DeleteFunc(e.held, func(j *Job[V]) bool {
+		if e.room() > 0 && e.startable(j) {
+			start = append(start, j)
+		} else if j.state == held && e.due(j.since.Add(e.Lease/3)) {
+			e.refuse(j, GivenBack)
+		}
+		return j.state != held
+	})
+	e.start(start)
+}
+
+// giveBack refuses all that waits.
+func (e *Engine[V]) giveBack() {
+	all := e.held
+	e.held = nil
+	if e.alone != nil && e.alone.state == held {
+		all = append(all, e.alone)
+	}
+	for _, j := range all {
+		e.refuse(j, GivenBack)
+	}
+}
+
+func (e *Engine[V]) refuse(j *Job[V], why Cause) {
+	e.Refuse(j, why)
+	e.decide(j)
+}
+
+// decide counts j as waiting or running no more: it has its verdict.
+func (e *Engine[V]) decide(j *Job[V]) {
+	e.leave(j)
+	e.pending = append(e.pending, j)
+}
+
+func (e *Engine[V]) leave(j *Job[V]) {
+	if j == e.alone {
+		e.alone = nil
+	}
+	if j.state == running {
+		e.running--
+		if j.Kind != nil {
+			j.Kind.running--
+		}
+	}
+	j.state = decided
+	e.freed = true
+	e.Queues.Gave(j.Queue)
+}
