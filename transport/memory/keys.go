@@ -14,7 +14,7 @@ type keyName struct{ typ, subscriber, key string }
 type key struct {
 	name   keyName
 	holder symphony.ID
-	until  int64 // taken until then in any case
+	until  int64 // taken until then in any case; 0: only while the holder lives
 }
 
 func nameOf(env *symphony.Envelope) keyName { return keyName{env.Type, env.Subscriber, env.Key} }
@@ -36,12 +36,16 @@ func (t *Transport) take(env *symphony.Envelope, now time.Time) (holder symphony
 	if k := t.keys[nameOf(env)]; k != nil && t.holds(k, now.UnixMilli()) {
 		return k.holder, true
 	}
-	t.hold(env, roundUp(now.Add(env.Window)))
+	t.hold(env, now)
 	return holder, false
 }
 
-func (t *Transport) hold(env *symphony.Envelope, until int64) {
-	k := &key{name: nameOf(env), holder: env.ID, until: until}
+// hold gives the key of env, accepted at a time, to env.
+func (t *Transport) hold(env *symphony.Envelope, accepted time.Time) {
+	k := &key{name: nameOf(env), holder: env.ID}
+	if env.Window > 0 {
+		k.until = roundUp(accepted.Add(env.Window))
+	}
 	t.keys[k.name] = k
 }
 
@@ -76,7 +80,7 @@ func (t *Transport) retake(m *message, ms int64) (holder symphony.ID, taken bool
 	if k := t.keys[nameOf(m.env)]; k != nil && k.holder != m.env.ID && t.holds(k, ms) {
 		return k.holder, true
 	}
-	t.hold(m.env, roundUp(timeOf(m.created).Add(m.env.Window)))
+	t.hold(m.env, timeOf(m.created))
 	return holder, false
 }
 

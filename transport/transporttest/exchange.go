@@ -90,10 +90,10 @@ func exchangeLost(k *kit) {
 }
 
 func exchangeFails(k *kit) {
-	a, b := message(), message()
-	k.send(a, b)
-	d := k.take("w")
-	if got, err := power1[symphony.Exchanger](k).Exchange(k.ctx, []symphony.Verdict{done(d), {Token: d.Token, Outcome: "eaten"}}, claim("w", 5)); err == nil || len(got) > 0 {
+	a, bad, b := message(), message(), message()
+	k.send(a, bad, b)
+	d, other := k.take("w"), k.take("w")
+	if got, err := power1[symphony.Exchanger](k).Exchange(k.ctx, []symphony.Verdict{done(d), {Token: other.Token, Outcome: "eaten"}}, claim("w", 5)); err == nil || len(got) > 0 {
 		k.Fatalf("Exchange with an outcome that does not exist: %d deliveries, %v", len(got), err)
 	}
 	ctx, cancel := context.WithCancel(k.ctx)
@@ -102,7 +102,7 @@ func exchangeFails(k *kit) {
 		k.Fatalf("Exchange with an ended context: %d deliveries, %v", len(got), err)
 	}
 	k.takeOnly("v", b)
-	k.settle(done(d))
+	k.settle(done(d), done(other))
 }
 
 func maintainEnds(k *kit) {

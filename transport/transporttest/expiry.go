@@ -53,8 +53,7 @@ func expiryNeverStarted(k *kit) {
 	}
 	k.Advance(61 * time.Minute)
 	k.takeOnly("w", b)
-	r := k.status(a, monitor.Expired)
-	equal(k, "Fence", r.Fence, int64(0))
+	k.status(a, monitor.Expired)
 	equal(k, "the number of dead letters", len(k.failed(monitor.Filter{})), 0)
 }
 
