@@ -87,22 +87,26 @@ func TestStampPrecedence(t *testing.T) {
 	}{
 		{
 			"message and route", func() (symphony.Receipt, error) { return bus.Dispatch(t.Context(), &created{1}) },
-			"of-route", 2, "message", []string{"message"},
+			"of-route", 2, "message",
+			[]string{"message"},
 		},
 		{
 			"with", func() (symphony.Receipt, error) { return with.Dispatch(t.Context(), &created{1}) },
-			"of-route", 3, "with", []string{"message", "with"},
+			"of-route", 3, "with",
+			[]string{"message", "with"},
 		},
 		{
 			"call", func() (symphony.Receipt, error) { return with.Dispatch(t.Context(), &created{1}, by("call", 4)...) },
-			"of-route", 4, "call", []string{"message", "with", "call"},
+			"of-route", 4, "call",
+			[]string{"message", "with", "call"},
 		},
 		{
 			"wrap", func() (symphony.Receipt, error) {
 				m := symphony.Wrap(symphony.Wrap(&created{1}, by("inner", 6)...), by("wrap", 7)...)
 				return with.Dispatch(t.Context(), m, append(by("call", 4), symphony.Queue("of-call"))...)
 			},
-			"of-call", 7, "wrap", []string{"message", "with", "call", "inner", "wrap"},
+			"of-call", 7, "wrap",
+			[]string{"message", "with", "call", "inner", "wrap"},
 		},
 	}
 	for i, step := range steps {

@@ -88,7 +88,9 @@ func (r *recorder) Receive(ctx context.Context, _ symphony.Claim) ([]symphony.De
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
 func (r *recorder) Settle(context.Context, []symphony.Verdict) error { return errors.ErrUnsupported }
+
 func (r *recorder) Renew(context.Context, string, []symphony.Token) (symphony.Renewal, error) {
 	return symphony.Renewal{}, errors.ErrUnsupported
 }
