@@ -220,16 +220,16 @@ func scanLeased(rows *sql.Rows) (leased, error) {
 	var created int64
 	var retries int
 	var most sql.NullInt64
-	var group, headers, tags sql.NullString
+	var key, group, headers, tags sql.NullString
 	err := rows.Scan(&l.seq, &id, &env.Queue, &env.Type, &env.Subscriber, &env.Priority, &created, &l.expires, &retries, &most, &env.Crashes,
-		&l.unhandled, &env.Fence, &group, &headers, &tags, &env.Version, &env.ContentType, &env.Body)
+		&l.unhandled, &env.Fence, &key, &group, &headers, &tags, &env.Version, &env.ContentType, &env.Body)
 	if err != nil {
 		return l, err
 	}
 	copy(env.ID[:], id)
 	env.CreatedAt = time.UnixMilli(created).UTC()
 	env.Attempt = retries + 1
-	env.Group = group.String
+	env.Key, env.Group = key.String, group.String
 	if most.Valid {
 		n := int(most.Int64)
 		env.MaxRetries = &n

@@ -221,8 +221,11 @@ func (s *settling) log(h *holding, f *symphony.Failure) (string, error) {
 	return string(text), err
 }
 
-// fail moves a message to the dead letters.
+// fail moves a message to the dead letters, unless somebody has cancelled it.
 func (s *settling) fail(h *holding, reason symphony.Reason, f *symphony.Failure) error {
+	if h.cancelled {
+		return s.ended(h, monitor.Cancelled, f)
+	}
 	if f == nil {
 		f = &symphony.Failure{Error: string(reason), Class: "error"}
 	}

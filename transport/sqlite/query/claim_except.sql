@@ -6,4 +6,4 @@ where seq in (
     and message_type not in (select value from json_each(?5))
   order by priority desc, seq limit ?4)
 returning seq, id, queue_name, message_type, subscriber, priority, created_at, expires_at, retry_count, max_retries, crash_count,
-  unhandled_count, fence, group_key, headers, tags, version, content_type, body
+  unhandled_count, fence, idempotency_key, group_key, headers, tags, version, content_type, body

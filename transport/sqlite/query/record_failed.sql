@@ -1,7 +1,7 @@
 -- the filter: ?1 JSON array of ids in hexadecimal, ?2 type, ?3 queue, ?4 reason, ?5 class, ?6 fingerprint, ?7 since, ?8 until,
 -- ?9 the id to continue after; null does not filter. ?10 how many
 select id, queue_name, message_type, subscriber, 'failed', null, priority, created_at, scheduled_at, null, expires_at, failed_at,
-  attempts, max_retries, crash_count, snooze_count, fence, null, null,
+  retry_count, max_retries, crash_count, snooze_count, fence, null, null,
   null, idempotency_key, group_key, reason, error, error_class, fingerprint, attempt_log,
   headers, tags, version, content_type, body
 from messenger_failed_messages

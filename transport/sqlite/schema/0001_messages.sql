@@ -65,6 +65,7 @@ create table messenger_failed_messages (
   created_at       integer not null,
   scheduled_at     integer,
   expires_at       integer,
+  retry_count      integer not null,                  -- failures that led to another attempt
   max_retries      integer,
   crash_count      integer not null,
   snooze_count     integer not null,

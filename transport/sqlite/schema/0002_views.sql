@@ -25,7 +25,7 @@ from (
   from messenger_messages
   union all
   select id, 'failed', queue_name, message_type, subscriber, null, priority, created_at, scheduled_at, null, expires_at,
-    failed_at, attempts, max_retries, crash_count, snooze_count, fence, null, null, null,
+    failed_at, retry_count, max_retries, crash_count, snooze_count, fence, null, null, null,
     idempotency_key, group_key, reason, error, error_class, attempt_log, headers, tags, version, content_type, body
   from messenger_failed_messages
   union all
