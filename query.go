@@ -19,6 +19,7 @@ type Query[R any] interface {
 // Returns makes the struct that embeds it a [Query] with answers of type R.
 type Returns[R any] struct{}
 
+//lint:ignore U1000 it is what makes the struct a Query
 func (Returns[R]) returns(R) {}
 
 // Answer makes fn the handler of queries of type Q. It panics where [Handle] does.
