@@ -3,6 +3,7 @@ package transporttest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 
 	"github.com/symphony-messenger/symphony"
@@ -104,7 +105,7 @@ func (k *kit) handle(d symphony.Delivery, do func(ctx context.Context)) {
 	k.Helper()
 	ctx, cancel := context.WithCancel(k.ctx)
 	defer cancel()
-	bus := new(symphony.Bus)
+	bus := &symphony.Bus{Logger: slog.New(slog.DiscardHandler)}
 	symphony.HandleRaw(bus, d.Envelope.Type, func(ctx context.Context, _ *symphony.Envelope) error {
 		do(ctx)
 		return nil
