@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +13,7 @@ func TestCronJob(t *testing.T) {
 	if err := store.DB().QueryRowContext(t.Context(), `select file from pragma_database_list where name = 'main'`).Scan(&file); err != nil {
 		t.Fatal(err)
 	}
-	db, err := openApplicationDB(filepath.Clean(file))
+	db, err := openApplicationDB(options{database: file, sync: "full"})
 	if err != nil {
 		t.Fatal(err)
 	}

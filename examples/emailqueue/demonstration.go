@@ -23,11 +23,14 @@ import (
 // somebody who kills workers.
 type demonstration struct {
 	rows, kills, workers int
-	perSecond            int    // rows that the application inserts
-	dir                  string // "": a temporary one
-	out                  io.Writer
+	perSecond            int       // rows that the application inserts
+	sync                 string    // of SQLite: full or normal
+	dir                  string    // "": a temporary one
+	executable           string    // of the processes; "": this program
+	out                  io.Writer // for people; the last line is the report
 
 	begun time.Time
+	mu    sync.Mutex // of out, while the demonstration works
 	store *sqlite.Transport
 	db    *sql.DB
 	mail  *mailserver.Server
@@ -41,58 +44,71 @@ const limit = 5 * time.Minute
 // run does everything and prints the report. Its error says what went wrong.
 func (d *demonstration) run(ctx context.Context) (r report, err error) {
 	d.begun = time.Now()
-	d.out = &lockedWriter{w: d.out}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("rows are left after %v", limit))
 	defer cancel()
 
-	file, remove, err := d.place()
+	file, err := d.place()
 	if err != nil {
 		return report{}, err
 	}
-	defer func() { err = errors.Join(err, remove()) }()
-	if err := d.open(ctx, file); err != nil {
+	defer func() {
+		dir := filepath.Dir(file)
+		switch {
+		case err != nil:
+			err = fmt.Errorf("%w (the database and %s are kept in %s)", err, logName, dir)
+		case d.dir == "":
+			err = os.RemoveAll(dir)
+		}
+	}()
+	o := options{database: file, sync: d.sync}
+	if err := d.open(ctx, o); err != nil {
 		return report{}, err
 	}
+	o.smtp = d.mail.Addr()
 	defer func() { err = errors.Join(err, d.mail.Close(), d.db.Close(), d.store.Close()) }()
-	if err := d.work(ctx, options{database: file, smtp: d.mail.Addr()}, stop); err != nil {
+	if err := d.work(ctx, o, stop); err != nil {
 		return report{}, err
 	}
 	return d.report(ctx)
 }
 
-// place returns the path of the database, and what removes it.
-func (d *demonstration) place() (file string, remove func() error, err error) {
+// The files in the folder of a demonstration.
+const (
+	databaseName = "emailqueue.db"
+	logName      = "processes.log" // what the processes log
+)
+
+// place returns the path of the database, in a folder that there is.
+func (d *demonstration) place() (file string, err error) {
 	dir := d.dir
-	remove = func() error { return nil }
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "emailqueue-"); err != nil {
-			return "", nil, err
+			return "", err
 		}
-		remove = func() error { return os.RemoveAll(dir) }
 	} else if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", nil, err
+		return "", err
 	}
 	if dir, err = filepath.Abs(dir); err != nil {
-		return "", nil, errors.Join(err, remove())
+		return "", err
 	}
-	file = filepath.Join(dir, "emailqueue.db")
+	file = filepath.Join(dir, databaseName)
 	if _, err := os.Stat(file); err == nil {
-		return "", nil, fmt.Errorf("%s is there already: delete it or choose another -dir", file)
+		return "", fmt.Errorf("%s is there already: delete it or choose another -dir", file)
 	}
-	return file, remove, nil
+	return file, nil
 }
 
 // open makes the database and starts the mail server.
-func (d *demonstration) open(ctx context.Context, file string) (err error) {
-	if d.store, err = sqlite.Open(ctx, "sqlite://"+file, nil); err != nil {
+func (d *demonstration) open(ctx context.Context, o options) (err error) {
+	if d.store, err = sqlite.Open(ctx, o.dsn(), nil); err != nil {
 		return err
 	}
 	if _, err := d.store.Migrate(ctx); err != nil {
 		return errors.Join(err, d.store.Close())
 	}
-	if d.db, err = openApplicationDB(file); err != nil {
+	if d.db, err = openApplicationDB(o); err != nil {
 		return errors.Join(err, d.store.Close())
 	}
 	if err := createTables(ctx, d.db); err != nil {
@@ -106,11 +122,18 @@ func (d *demonstration) open(ctx context.Context, file string) (err error) {
 
 // work runs the application, the cron job and the workers until every row has ended.
 func (d *demonstration) work(ctx context.Context, o options, fatal context.CancelCauseFunc) error {
-	executable, err := os.Executable()
+	if d.executable == "" {
+		var err error
+		if d.executable, err = os.Executable(); err != nil {
+			return err
+		}
+	}
+	log, err := os.Create(filepath.Join(filepath.Dir(o.database), logName))
 	if err != nil {
 		return err
 	}
-	d.crew = &crew{executable: executable, output: d.out, fatal: fatal, killed: make(map[string]time.Time)}
+	defer log.Close()
+	d.crew = &crew{executable: d.executable, output: log, fatal: fatal, killed: make(map[string]time.Time)}
 	defer d.crew.stop()
 	d.app = &application{db: d.db, rows: d.rows, perSecond: d.perSecond}
 	var running sync.WaitGroup
@@ -166,7 +189,7 @@ func (d *demonstration) kill(ctx context.Context) error {
 				return err
 			}
 		}
-		fmt.Fprintf(d.out, "%6.1f s  killed %s\n", time.Since(d.begun).Seconds(), name)
+		d.print("killed %s", name)
 	}
 	return nil
 }
@@ -193,8 +216,7 @@ func (d *demonstration) watch(ctx context.Context) error {
 		}
 		ended := count[sent]+count[failed] == d.rows
 		if n%20 == 0 || ended {
-			fmt.Fprintf(d.out, "%6.1f s  %5d queued  %5d processing  %5d sent  %5d failed\n",
-				time.Since(d.begun).Seconds(), count[queued], count[processing], count[sent], count[failed])
+			d.print("%5d queued  %5d processing  %5d sent  %5d failed", count[queued], count[processing], count[sent], count[failed])
 		}
 		if ended && len(d.crew.deaths()) == d.kills {
 			return nil
@@ -252,7 +274,7 @@ func (d *demonstration) report(ctx context.Context) (report, error) {
 		}
 	}
 	if d.dir != "" {
-		fmt.Fprintf(d.out, "\nThe database is kept in %s.\n", d.dir)
+		fmt.Fprintf(d.out, "\nThe database and %s are kept in %s.\n", logName, d.dir)
 	}
 	fmt.Fprintf(d.out, "\n%d rows in %.1f s. The mail server took %d mails: %d from the workers, %d from the old cron job.\n",
 		r.Rows, time.Since(d.begun).Seconds(), len(e.taken), len(e.taken)-byCron, byCron)
@@ -272,14 +294,9 @@ func (d *demonstration) report(ctx context.Context) (report, error) {
 	return r, nil
 }
 
-// A lockedWriter takes the output of several processes.
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
+// print prints a line of the progress.
+func (d *demonstration) print(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintf(d.out, "%6.1f s  %s\n", time.Since(d.begun).Seconds(), fmt.Sprintf(format, args...))
 }

@@ -3,7 +3,7 @@
 // an SQLite file, an SMTP server, the application, the cron job and worker processes, which it kills
 // if asked to. See README.md.
 //
-//	go run ./examples/emailqueue [-rows 1000] [-kills 0] [-workers 2] [-dir DIR]
+//	go run ./examples/emailqueue [-rows 1000] [-kills 0] [-workers 2] [-rate 250] [-sync full] [-dir DIR]
 package main
 
 import (
@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&d.kills, "kills", 0, "workers to kill with SIGKILL, at random moments")
 	flags.IntVar(&d.workers, "workers", 2, "worker processes")
 	flags.IntVar(&d.perSecond, "rate", 250, "rows that the application inserts in a second")
+	flags.StringVar(&d.sync, "sync", "full", "when SQLite syncs: full also survives a loss of power, normal any crash of processes")
 	flags.StringVar(&d.dir, "dir", "", "folder for the database; it is kept (default: a temporary one)")
 	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp
@@ -66,18 +67,25 @@ const (
 	lease       = 4 * time.Second
 	mailTimeout = 3 * time.Second
 	retryDelay  = 200 * time.Millisecond
-	moveEvery   = 200 * time.Millisecond
+	moveEvery   = 100 * time.Millisecond
 	lookEvery   = 500 * time.Millisecond
 )
 
 // options of a process, as they are on its command line.
 type options struct {
 	database string // the file
+	sync     string // full or normal; see the flag
 	smtp     string // host:port
 }
 
 func (o options) args(role string) []string {
-	return []string{role, "-database", o.database, "-smtp", o.smtp}
+	return []string{role, "-database", o.database, "-sync", o.sync, "-smtp", o.smtp}
+}
+
+// dsn is where Symphony finds its tables: in the application's file. The processes share two cores and
+// one write lock with everything else here, so that they may have to wait longer than the usual 5 s.
+func (o options) dsn() string {
+	return fmt.Sprintf("sqlite://%s?synchronous=%s&busy_timeout=20s", o.database, o.sync)
 }
 
 // runProcess is a worker or the cron job, until ctx or the standard input ends.
@@ -85,6 +93,7 @@ func runProcess(ctx context.Context, role string, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("emailqueue "+role, flag.ContinueOnError)
 	flags.StringVar(&o.database, "database", "", "the file")
+	flags.StringVar(&o.sync, "sync", "full", "full or normal")
 	flags.StringVar(&o.smtp, "smtp", "", "host:port of the mail server")
 	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp
@@ -109,7 +118,7 @@ func runProcess(ctx context.Context, role string, args []string) error {
 }
 
 func runCron(ctx context.Context, o options, mail *mailer, log *slog.Logger) error {
-	db, err := openApplicationDB(o.database)
+	db, err := openApplicationDB(o)
 	if err != nil {
 		return err
 	}
@@ -121,7 +130,7 @@ func runCron(ctx context.Context, o options, mail *mailer, log *slog.Logger) err
 // runWorker is all that is new in production: one process that moves rows, sends mails and writes
 // outcomes back. Start as many of them as you like.
 func runWorker(ctx context.Context, o options, mail *mailer, log *slog.Logger) error {
-	store, err := sqlite.Open(ctx, "sqlite://"+o.database, &sqlite.Options{Logger: log})
+	store, err := sqlite.Open(ctx, o.dsn(), &sqlite.Options{Logger: log})
 	if err != nil {
 		return err
 	}
@@ -133,7 +142,7 @@ func runWorker(ctx context.Context, o options, mail *mailer, log *slog.Logger) e
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var beside sync.WaitGroup
-	beside.Go(func() { (&mover{store: store, bus: bus, batch: 100, every: moveEvery, log: log}).run(ctx) })
+	beside.Go(func() { (&mover{store: store, bus: bus, batch: 50, every: moveEvery, log: log}).run(ctx) })
 	beside.Go(func() { (&reconciler{db: store.DB(), every: lookEvery, log: log}).run(ctx) })
 	worker := &symphony.Worker{Bus: bus, Name: mail.name, Concurrency: 8, Lease: lease, Logger: log}
 	err = worker.Run(ctx)

@@ -19,19 +19,15 @@ type mover struct {
 	store *sqlite.Transport
 	bus   *symphony.Bus
 	batch int           // rows in one transaction
-	every time.Duration // between two looks at an empty queue
+	every time.Duration // pause between two transactions; SQLite has one writer, and others need it too
 	log   *slog.Logger
 }
 
 // run moves rows until ctx ends.
 func (m *mover) run(ctx context.Context) {
 	for {
-		n, err := m.move(ctx, m.batch)
-		if err != nil && ctx.Err() == nil {
+		if _, err := m.move(ctx, m.batch); err != nil && ctx.Err() == nil {
 			m.log.Warn("rows not moved, will try again", "error", err)
-		}
-		if n == m.batch && err == nil {
-			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -76,9 +72,13 @@ func (m *mover) moveTogether(ctx context.Context, limit int) (rows []row, err er
 		if err != nil {
 			return err
 		}
+		link, err := tx.PrepareContext(ctx, linkSQL)
+		if err != nil {
+			return err
+		}
 		for i, r := range rows {
 			// A duplicate has the id of the message that the row has already: no second one was stored.
-			if _, err := tx.ExecContext(ctx, linkSQL, r.ID, receipts[i].ID[:]); err != nil {
+			if _, err := link.ExecContext(ctx, r.ID, receipts[i].ID[:]); err != nil {
 				return fmt.Errorf("link row %d of email_queue: %w", r.ID, err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"slices"
 	"sync"
@@ -25,7 +26,7 @@ type process struct {
 // A crew starts processes and keeps workers alive, as systemd or Kubernetes does.
 type crew struct {
 	executable string
-	output     io.Writer // what the processes log; must be safe for concurrent use
+	output     *os.File // what the processes log
 	fatal      context.CancelCauseFunc
 
 	running sync.WaitGroup

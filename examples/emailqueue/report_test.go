@@ -15,10 +15,10 @@ func TestJudge(t *testing.T) {
 	mail := func(row int64, by string, crashes int, s float64) mailserver.Mail {
 		return mailserver.Mail{MessageID: messageID(row), SentBy: by, Crashes: crashes, At: after(s)}
 	}
-	end := func(id int64, to, status string, retries int, lastError string) row {
-		return row{ID: id, ToEmail: to, Status: status, RetryCount: retries, MaxRetries: 3, LastError: lastError}
+	end := func(id int64, to string, o outcome) row {
+		return row{ID: id, ToEmail: to, Status: o.status, RetryCount: o.retries, MaxRetries: 3, LastError: o.reason}
 	}
-	ok := end(1, "ok.1@x", sent, 0, "")
+	ok := end(1, "ok.1@x", outcome{sent, "", 0})
 	killed := map[string]time.Time{"worker-1.1": after(2)}
 
 	for name, c := range map[string]struct {
@@ -29,8 +29,8 @@ func TestJudge(t *testing.T) {
 		"all is well": {
 			evidence{
 				rows: []row{
-					ok, end(2, "gone.2@x", failed, 0, "550 no"), end(3, "busy.3@x", failed, 3, "451 no"),
-					end(4, "busy-2.4@x", sent, 2, ""), end(5, "silent.5@x", failed, 3, "no answer"), end(6, "silent-1.6@x", sent, 1, ""),
+					ok, end(2, "gone.2@x", outcome{failed, "550 no", 0}), end(3, "busy.3@x", outcome{failed, "451 no", 3}),
+					end(4, "busy-2.4@x", outcome{sent, "", 2}), end(5, "silent.5@x", outcome{failed, "no answer", 3}), end(6, "silent-1.6@x", outcome{sent, "", 1}),
 				},
 				taken:       []mailserver.Mail{mail(1, "cron", 0, 1), mail(4, "w", 0, 1), mail(6, "w", 0, 1)},
 				deadLetters: 2, deadRows: 2,
@@ -84,47 +84,47 @@ func TestJudge(t *testing.T) {
 			"never took the mail",
 		},
 		"left": {
-			evidence{rows: []row{end(1, "ok.1@x", processing, 0, "")}},
+			evidence{rows: []row{end(1, "ok.1@x", outcome{processing, "", 0})}},
 			report{Rows: 1, Left: 1},
 			"is processing (no error), must be sent",
 		},
 		"failed without reason": {
-			evidence{rows: []row{end(1, "ok.1@x", failed, 0, "lease lost")}},
+			evidence{rows: []row{end(1, "ok.1@x", outcome{failed, "lease lost", 0})}},
 			report{Rows: 1, Dead: 1},
 			"is failed (lease lost), must be sent",
 		},
 		"failed for another's reason": {
-			evidence{rows: []row{end(1, "gone.1@x", failed, 0, "crash loop")}},
+			evidence{rows: []row{end(1, "gone.1@x", outcome{failed, "crash loop", 0})}},
 			report{Rows: 1, Dead: 1},
 			`must contain "550"`,
 		},
 		"sent with an error": {
-			evidence{rows: []row{end(1, "ok.1@x", sent, 0, "451")}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
+			evidence{rows: []row{end(1, "ok.1@x", outcome{sent, "451", 0})}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
 			report{Rows: 1, Sent: 1},
 			"is sent and has last_error",
 		},
 		"failed and yet taken": {
-			evidence{rows: []row{end(1, "gone.1@x", failed, 0, "550")}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
+			evidence{rows: []row{end(1, "gone.1@x", outcome{failed, "550", 0})}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
 			report{Rows: 1, Dead: 1},
 			"failed, but the server took",
 		},
 		"given up early": {
-			evidence{rows: []row{end(1, "busy.1@x", failed, 2, "451")}, deaths: killed},
+			evidence{rows: []row{end(1, "busy.1@x", outcome{failed, "451", 2})}, deaths: killed},
 			report{Rows: 1, Dead: 1, Retried: 1, Kills: 1},
 			"has retry_count 2, must be 3",
 		},
 		"retried too often": {
-			evidence{rows: []row{end(1, "busy-1.1@x", sent, 2, "")}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}, deaths: killed},
+			evidence{rows: []row{end(1, "busy-1.1@x", outcome{sent, "", 2})}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}, deaths: killed},
 			report{Rows: 1, Sent: 1, Retried: 1, Kills: 1},
 			"must be at most 1",
 		},
 		"a failure not counted": {
-			evidence{rows: []row{end(1, "busy-1.1@x", sent, 0, "")}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
+			evidence{rows: []row{end(1, "busy-1.1@x", outcome{sent, "", 0})}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
 			report{Rows: 1, Sent: 1},
 			"has retry_count 0, must be 1",
 		},
 		"a failure that died with its worker": {
-			evidence{rows: []row{end(1, "busy-1.1@x", sent, 0, "")}, taken: []mailserver.Mail{mail(1, "w", 1, 1)}, deaths: killed},
+			evidence{rows: []row{end(1, "busy-1.1@x", outcome{sent, "", 0})}, taken: []mailserver.Mail{mail(1, "w", 1, 1)}, deaths: killed},
 			report{Rows: 1, Sent: 1, Kills: 1},
 			"",
 		},
@@ -152,7 +152,7 @@ func TestJudge(t *testing.T) {
 			"1 dead letters, but 0 failed rows",
 		},
 		"an address that says nothing": {
-			evidence{rows: []row{end(1, "bob@x", sent, 0, "")}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
+			evidence{rows: []row{end(1, "bob@x", outcome{sent, "", 0})}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
 			report{Rows: 1, Sent: 1},
 			"must begin with ok.",
 		},
