@@ -39,7 +39,7 @@ const (
 // give its Handle to [symphony.HandleRaw].
 //
 // The program gets the body on its standard input, and of this process's environment PATH, HOME and
-// LANG only. What it needs to know is in SYMPHONY_ID, _TYPE, _QUEUE, _GROUP, _KEY, _ATTEMPT (1 at
+// LANG only. What it needs to know is in SYMPHONY_ID, _TYPE, _QUEUE, _GROUP, _ATTEMPT (1 at
 // first), _FENCE (grows with every delivery), _CONTENT_TYPE, _CREATED_AT (RFC 3339) and _HEADERS (a
 // JSON object); those that do not apply are empty.
 //
@@ -189,7 +189,6 @@ func environment(env *symphony.Envelope) []string {
 		"SYMPHONY_TYPE=" + env.Type,
 		"SYMPHONY_QUEUE=" + env.Queue,
 		"SYMPHONY_GROUP=" + env.Group,
-		"SYMPHONY_KEY=" + env.Key,
 		"SYMPHONY_ATTEMPT=" + strconv.Itoa(env.Attempt),
 		"SYMPHONY_FENCE=" + strconv.FormatInt(env.Fence, 10),
 		"SYMPHONY_CONTENT_TYPE=" + env.ContentType,

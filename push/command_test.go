@@ -84,7 +84,7 @@ func TestInputAndEnvironment(t *testing.T) {
 	t.Setenv("SECRET_DSN", "postgres://user:password@host/db")
 	dir := t.TempDir()
 	env := envelope("{\"a\": 1.0}\n\x00")
-	env.Group, env.Key, env.Headers = "g 1", "k", map[string]string{"tenant": `a"b`}
+	env.Group, env.Headers = "g 1", map[string]string{"tenant": `a"b`}
 	c := shell(t, `cat > "$0/body"; env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= > "$0/env"`, dir)
 	if err := c.Handle(t.Context(), env); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestInputAndEnvironment(t *testing.T) {
 	want := map[string]string{
 		"PATH": os.Getenv("PATH"), "HOME": "/home/of/test", "LANG": "C.UTF-8",
 		"SYMPHONY_ID": env.ID.String(), "SYMPHONY_TYPE": "mail", "SYMPHONY_QUEUE": "post", "SYMPHONY_GROUP": "g 1",
-		"SYMPHONY_KEY": "k", "SYMPHONY_ATTEMPT": "2", "SYMPHONY_FENCE": "7", "SYMPHONY_CONTENT_TYPE": "application/json",
+		"SYMPHONY_ATTEMPT": "2", "SYMPHONY_FENCE": "7", "SYMPHONY_CONTENT_TYPE": "application/json",
 		"SYMPHONY_CREATED_AT": "2026-01-02T03:04:05Z", "SYMPHONY_HEADERS": `{"tenant":"a\"b"}`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+func (s *session) migrate() *cobra.Command {
+	command := func(use, short, long string, run func(*cobra.Command, monitor.Migrator) error) *cobra.Command {
+		return &cobra.Command{
+			Use: use, Short: short, Long: short + ".\n\n" + long, Args: s.arguments(0, 0),
+			RunE: func(cmd *cobra.Command, _ []string) error {
+				return withPower(cmd.Context(), s, "be migrated", func(m monitor.Migrator) error { return run(cmd, m) })
+			},
+		}
+	}
+	return s.group("migrate", "Set up the schema of a store and bring it up to date", `
+Steps go forward only. The release before still runs on the schema of this one,
+so that programs can be replaced one by one after "migrate up".`,
+		command("up", "Create the store if need be and apply what is pending", "Any number of processes may do so at once.", s.migrateUp),
+		command("status", "List the steps, applied and pending", "The exit code is 8 when steps are pending.", s.migrateStatus),
+		command("sql", "Print the SQL of all steps", "For those who apply it with a tool of their own.", s.migrateSQL),
+	)
+}
+
+func (s *session) migrateUp(cmd *cobra.Command, m monitor.Migrator) error {
+	applied, err := m.Migrate(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if len(applied) == 0 {
+		s.note("nothing to do: the schema is up to date")
+	}
+	if s.output == formatTable && len(applied) == 0 {
+		return nil
+	}
+	return list(s, applied, func() table { return migrationTable(applied) })
+}
+
+func (s *session) migrateStatus(cmd *cobra.Command, m monitor.Migrator) error {
+	all, err := m.Migrations(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if err := list(s, all, func() table { return migrationTable(all) }); err != nil {
+		return err
+	}
+	pending := 0
+	for _, step := range all {
+		if step.Applied.IsZero() {
+			pending++
+		}
+	}
+	if pending > 0 {
+		return &failure{
+			ExitUnhealthy, fmt.Sprintf("run `%s migrate up` with the same DSN", s.opts.Name),
+			fmt.Errorf("%d of %d steps are pending", pending, len(all)),
+		}
+	}
+	return nil
+}
+
+func migrationTable(steps []monitor.Migration) table {
+	t := table{{"VERSION", "NAME", "APPLIED"}}
+	for _, step := range steps {
+		applied := moment(step.Applied)
+		if applied == "" {
+			applied = "pending"
+		}
+		t = append(t, []string{strconv.Itoa(step.Version), step.Name, applied})
+	}
+	return t
+}
+
+func (s *session) migrateSQL(cmd *cobra.Command, m monitor.Migrator) error {
+	all, err := m.Migrations(cmd.Context())
+	if err != nil {
+		return err
+	}
+	type step struct {
+		Version int    `json:"version"`
+		Name    string `json:"name"`
+		SQL     string `json:"sql"`
+	}
+	steps := make([]step, len(all))
+	for i, m := range all {
+		steps[i] = step{m.Version, m.Name, m.SQL}
+	}
+	if s.output == formatLines {
+		return list(s, steps, nil)
+	}
+	return s.show(steps, func(w io.Writer) {
+		for _, step := range steps {
+			fmt.Fprintf(w, "-- %d %s\n%s\n", step.Version, step.Name, strings.TrimRight(step.SQL, "\n"))
+		}
+	})
+}

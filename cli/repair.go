@@ -1,0 +1,220 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+// chunk is how many dead letters are read or changed in one call of the store.
+const chunk = 500
+
+// A selection chooses dead letters.
+type selection struct {
+	typ, queue, reason, class string
+	since, until              past
+	limit                     count
+	all                       bool
+}
+
+func (sel *selection) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&sel.typ, "type", "", "only of this message type")
+	f.StringVar(&sel.queue, "queue", "", "only of this queue")
+	f.StringVar(&sel.reason, "reason", "", "only with this reason, such as exhausted, permanent or unknown_type")
+	f.StringVar(&sel.class, "class", "", "only with this class of error")
+	f.Var(&sel.since, "since", "only failed since (RFC 3339, or how long ago: 90m)")
+	f.Var(&sel.until, "until", "only failed before (RFC 3339, or how long ago: 90m)")
+	f.Var(&sel.limit, "limit", "at most so many")
+	f.SetNormalizeFunc(symfonyFlags)
+}
+
+// symfonyFlags makes the flags of Symfony's commands ours.
+func symfonyFlags(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	switch name {
+	case "class-filter":
+		name = "class"
+	case "max":
+		name = "limit"
+	case "force":
+		name = "yes"
+	case "failed-after":
+		name = "since"
+	case "failed-before":
+		name = "until"
+	}
+	return pflag.NormalizedName(name)
+}
+
+func (sel *selection) filter() monitor.Filter {
+	return monitor.Filter{
+		Type: sel.typ, Queue: sel.queue, Reason: symphony.Reason(sel.reason), Class: sel.class,
+		Since: sel.since.Time, Until: sel.until.Time, Limit: int(sel.limit),
+	}
+}
+
+func (sel *selection) chooses() bool {
+	return sel.all || sel.typ != "" || sel.queue != "" || sel.reason != "" || sel.class != "" ||
+		!sel.since.IsZero() || !sel.until.IsZero()
+}
+
+// find returns the ids of all that sel chooses. They are all found before any is changed: a message that
+// fails again meanwhile is not taken twice.
+func (sel *selection) find(ctx context.Context, d monitor.DeadLetters) (ids []symphony.ID, err error) {
+	f := sel.filter()
+	for {
+		f.Limit = chunk
+		if sel.limit > 0 {
+			f.Limit = min(chunk, int(sel.limit)-len(ids))
+		}
+		if f.Limit == 0 {
+			return ids, nil
+		}
+		rs, err := d.Failed(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rs {
+			ids = append(ids, r.ID)
+		}
+		if len(rs) < f.Limit {
+			return ids, nil
+		}
+		f.After = ids[len(ids)-1]
+	}
+}
+
+// work changes dead letters, with one error for each.
+type work func(context.Context, []symphony.ID) ([]error, error)
+
+// A repair is a command that changes many dead letters.
+type repair struct {
+	verb, done, short, long string
+	destroys                bool // ask even for those that were named one by one
+	do                      func(monitor.DeadLetters) work
+
+	sel         selection
+	yes, dryRun bool
+}
+
+func (s *session) repair(use string, r repair) *cobra.Command {
+	c := &cobra.Command{
+		Use: use, Short: r.short, Long: r.long, Args: s.arguments(0, -1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := s.parseIDs(args)
+			if err != nil {
+				return err
+			}
+			if (len(ids) > 0) == r.sel.chooses() {
+				return s.usage("give ids, or filters such as --type, or --all", "which dead letters? There must be ids or a choice, not both")
+			}
+			return withPower(cmd.Context(), s, r.verb+" dead letters", func(d monitor.DeadLetters) error {
+				return s.runRepair(cmd.Context(), &r, d, ids)
+			})
+		},
+	}
+	r.sel.flags(c)
+	f := c.Flags()
+	f.BoolVar(&r.sel.all, "all", false, "all dead letters")
+	f.BoolVarP(&r.yes, "yes", "y", false, "do not ask")
+	f.BoolVar(&r.dryRun, "dry-run", false, "say which ones, and change nothing")
+	return c
+}
+
+func (s *session) parseIDs(args []string) ([]symphony.ID, error) {
+	ids := make([]symphony.ID, len(args))
+	for i, arg := range args {
+		var err error
+		if ids[i], err = symphony.ParseID(arg); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetters, ids []symphony.ID) (err error) {
+	named := len(ids) > 0
+	if !named {
+		if ids, err = r.sel.find(ctx, d); err != nil {
+			return err
+		}
+	}
+	if len(ids) == 0 && s.output == formatTable {
+		s.note("no dead letter matches")
+		return nil
+	}
+	if len(ids) > 0 && !r.dryRun && !r.yes && (r.destroys || !named) {
+		if err := s.confirm(fmt.Sprintf("%s %d dead letter%s", r.verb, len(ids), plural(len(ids)))); err != nil {
+			return err
+		}
+	}
+	results, errs := make([]result, 0, len(ids)), make([]error, 0, len(ids))
+	for from := 0; from < len(ids) && err == nil; from += chunk {
+		part := ids[from:min(from+chunk, len(ids))]
+		said := make([]error, len(part))
+		word := "would be " + r.done
+		if !r.dryRun {
+			word = r.done
+			if said, err = r.do(d)(ctx, part); err != nil {
+				err = fmt.Errorf("%s dead letters, %d of %d done: %w", r.verb, from, len(ids), err)
+				break
+			}
+		}
+		for i, id := range part {
+			results = append(results, s.result(id, word, said[i]))
+		}
+		errs = append(errs, said...)
+	}
+	if shown := list(s, results, func() table { return resultTable(results) }); shown != nil {
+		return shown
+	}
+	if err != nil {
+		if len(results) > 0 {
+			return &failure{ExitPartial, "", err}
+		}
+		return err
+	}
+	return s.outcome(r.done, errs)
+}
+
+func (s *session) result(id symphony.ID, word string, err error) result {
+	if err == nil {
+		return result{ID: id, Result: word}
+	}
+	word = "error"
+	switch code, _ := s.judge(err); code {
+	case ExitNotFound:
+		word = "not found"
+	case ExitConflict:
+		word = "key taken"
+	}
+	return result{ID: id, Result: word, Error: explain(err)}
+}
+
+// confirm asks on the terminal; where there is nobody to ask, it refuses.
+func (s *session) confirm(what string) error {
+	if !isTerminal(s.std.In) {
+		return s.usage("say --yes, or look first with --dry-run", "would %s, and there is no terminal to ask", what)
+	}
+	fmt.Fprintf(s.std.Err, "%s? [y/N] ", what)
+	answer, _ := bufio.NewReader(s.std.In).ReadString('\n') // the end of the input is no yes
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return &failure{ExitFailure, "", fmt.Errorf("did not %s", what)}
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}

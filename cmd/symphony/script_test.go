@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"symphony": main, "shop": shop})
+}
+
+type invoice struct {
+	Number int `json:"number"`
+}
+
+func (invoice) MessageType() string { return "invoice" }
+
+func (i invoice) Validate() error {
+	if i.Number <= 0 {
+		return errors.New("an invoice needs a number")
+	}
+	return nil
+}
+
+// shop is a user's own program: the command line with handlers in Go.
+func shop() {
+	cli.Main(app.Options{Name: "shop", Version: "1.2.3", Register: func(bus *symphony.Bus) error {
+		symphony.Handle(bus, func(_ context.Context, i invoice) error {
+			if i.Number == 13 {
+				return symphony.Permanent(errors.New("nobody pays invoice 13"))
+			}
+			fmt.Println("invoice", i.Number)
+			return nil
+		})
+		symphony.On(bus, "ledger", func(_ context.Context, i invoice) error {
+			fmt.Println("booked", i.Number)
+			return nil
+		})
+		return nil
+	}})
+}
+
+// TestScript runs the sessions of testdata/script. Beside the commands of testscript they have
+//
+//	exits N PROGRAM ARG…      run PROGRAM, which must end with exit code N
+//	capture NAME              set $NAME to the standard output of the command before
+//	waitfor REGEXP PROGRAM …  repeat PROGRAM until its standard output matches
+//	signal TERM|INT           send a signal to the program in the background
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "capture": capture, "waitfor": waitFor, "signal": sendSignal,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits N program [arg…]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		ended, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		code = ended.ExitCode()
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	text := strings.TrimSpace(ts.ReadFile("stdout"))
+	if neg || len(args) != 1 || text == "" || strings.Contains(text, "\n") {
+		ts.Fatalf("usage: capture NAME, after a command that printed one line; it printed %q", text)
+	}
+	ts.Setenv(args[0], text)
+}
+
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: waitfor regexp program [arg…]")
+	}
+	re, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && re.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no match for %#q in 30 s (%v)", args[0], err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]os.Signal{"TERM": syscall.SIGTERM, "INT": os.Interrupt}
+	if neg || len(args) != 1 || signals[args[0]] == nil {
+		ts.Fatalf("usage: signal TERM|INT")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(signals[args[0]]))
+	}
+}
