@@ -132,6 +132,19 @@ func TestRawInPlaceIsAsFromAStore(t *testing.T) {
 	}
 }
 
+// A codec of typed messages need not know Raw.
+func TestRawInPlaceMeetsNoCodec(t *testing.T) {
+	bus := &symphony.Bus{Codec: upper{}}
+	var got string
+	symphony.HandleRaw(bus, "test.raw", func(_ context.Context, env *symphony.Envelope) error {
+		got = env.ContentType + " " + string(env.Body)
+		return nil
+	})
+	if _, err := bus.Dispatch(t.Context(), symphony.Raw{Type: "test.raw", Body: []byte(`{"a":1}`)}); err != nil || got != `application/json {"a":1}` {
+		t.Error(got, err)
+	}
+}
+
 func TestHandleRawTakesTypedMessages(t *testing.T) {
 	bus := new(symphony.Bus)
 	var got symphony.Raw
