@@ -263,6 +263,8 @@ func TestBatchesAreOfOneClaim(t *testing.T) {
 		}
 		run(t, &symphony.Worker{Bus: bus, Concurrency: 11})
 		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		slices.Sort(sizes)
 		if !slices.Equal(sizes, []int{2, 4, 4}) { // 4, 4, and 2 with the bad one
 			t.Errorf("batches of %v, want 4, 4 and 2", sizes)

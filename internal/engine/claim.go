@@ -45,7 +45,7 @@ func (e *Engine[V]) saturated() (types []string) {
 
 // claimMore waits for new jobs, unless a claim is under way.
 func (e *Engine[V]) claimMore() {
-	if e.stopClaim != nil && (e.alone != nil || e.freed && e.wider()) {
+	if e.stopClaim != nil && (e.alone != nil || e.settle.fails > 0 || e.freed && e.wider()) {
 		e.stopClaim() // it must take no more, or does not know of the room
 	}
 	e.freed = false

@@ -104,6 +104,9 @@ func (e *Engine[V]) lose(js []*Job[V]) {
 	if len(js) > 0 {
 		e.Lost(js)
 	}
+	if len(e.pending) == 0 && !e.settle.busy {
+		e.settle.fails = 0 // what could not be settled need not be any more
+	}
 }
 
 // cancel tells handlers that somebody has cancelled their messages. Several that share a context run on:

@@ -1,0 +1,223 @@
+package symphony_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+// taking handles tasks in d, and does not look at its context.
+func taking(bus *symphony.Bus, d time.Duration, opts ...symphony.HandlerOption) {
+	symphony.Handle(bus, func(context.Context, task) error {
+		time.Sleep(d)
+		return nil
+	}, opts...)
+}
+
+func TestStopLetsHandlersFinish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbe()
+		bus := &symphony.Bus{Transport: p}
+		taking(bus, 15*time.Second, symphony.AtMost(1))
+		rs := dispatch(t, bus, 3) // one runs, two are held
+		stop := run(t, &symphony.Worker{Bus: bus})
+		synctest.Wait()
+		began := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 15*time.Second {
+			t.Errorf("it stopped after %v, want 15 s: as soon as the handler had ended", took)
+		}
+		for i, want := range []monitor.Status{monitor.Completed, monitor.Pending, monitor.Pending} {
+			if rec := p.record(t, rs[i]); rec.Status != want || rec.RetryCount+rec.CrashCount > 0 {
+				t.Errorf("message %d is %s after %d retries and %d crashes, want %s", i, rec.Status, rec.RetryCount, rec.CrashCount, want)
+			}
+		}
+		// What was not started was given back at once, not when the handler had ended.
+		for _, v := range p.verdicts()[:2] {
+			if v.Outcome != symphony.Released {
+				t.Errorf("verdict %+v, want released", v)
+			}
+		}
+	})
+}
+
+func TestStopEndsContextsAfterGrace(t *testing.T) {
+	for name, c := range map[string]struct {
+		hurry time.Duration // after the stop; 0: never
+		want  time.Duration
+	}{"grace": {0, 20 * time.Second}, "second signal": {3 * time.Second, 3 * time.Second}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newProbe()
+				answers := map[int]error{1: symphony.Permanent(errors.New("bad")), 2: nil, 3: symphony.RetryIn(time.Hour, errors.New("later"))}
+				bus := &symphony.Bus{Transport: p}
+				var cause error
+				symphony.Handle(bus, func(ctx context.Context, m task) error {
+					<-ctx.Done()
+					if cause = context.Cause(ctx); m.N == 0 {
+						return ctx.Err()
+					}
+					return answers[m.N]
+				}, symphony.AtMost(4))
+				rs := dispatch(t, bus, 4)
+				hurry := make(chan struct{})
+				stop := run(t, &symphony.Worker{Bus: bus, Hurry: hurry})
+				synctest.Wait()
+				began := time.Now()
+				if c.hurry > 0 {
+					time.AfterFunc(c.hurry, func() { close(hurry) })
+				}
+				if err := stop(); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took != c.want || cause != symphony.ErrStopping {
+					t.Errorf("contexts ended after %v with %v, want %v", took, cause, c.want)
+				}
+				for i, want := range []monitor.Status{monitor.Pending, monitor.Failed, monitor.Completed, monitor.Scheduled} {
+					rec := p.record(t, rs[i])
+					if rec.Status != want || i == 0 && rec.RetryCount > 0 {
+						t.Errorf("message %d is %s after %d retries, want %s", i, rec.Status, rec.RetryCount, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestStuckHandlersAreNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbe()
+		bus := &symphony.Bus{Transport: p}
+		release := make(chan struct{})
+		symphony.Handle(bus, func(_ context.Context, m task) error {
+			if m.N == 0 {
+				<-release
+			}
+			return nil
+		})
+		rs := dispatch(t, bus, 2)
+		stop := run(t, &symphony.Worker{Bus: bus, Grace: 10 * time.Second})
+		synctest.Wait()
+		began := time.Now()
+		err := stop()
+		if took := time.Since(began); took != 15*time.Second {
+			t.Errorf("it gave up after %v, want 15 s", took)
+		}
+		if !errors.Is(err, symphony.ErrStopping) || !strings.Contains(err.Error(), "1 handlers would not end: test.task "+rs[0].ID.String()) {
+			t.Errorf("error %v, want one that names the handler", err)
+		}
+		close(release) // and it ends without a panic or a deadlock
+		synctest.Wait()
+	})
+}
+
+func TestHandlerThatEndsLateIsStillSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbe()
+		bus := &symphony.Bus{Transport: p}
+		taking(bus, 13*time.Second)
+		r := dispatch(t, bus, 1)[0]
+		stop := run(t, &symphony.Worker{Bus: bus, Grace: 10 * time.Second}) // 3 s into the last 5
+		synctest.Wait()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if rec := p.record(t, r); rec.Status != monitor.Completed {
+			t.Errorf("message is %s", rec.Status)
+		}
+	})
+}
+
+func TestStopDoesNotWaitForAStoreForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbe()
+		bus := &symphony.Bus{Transport: p}
+		taking(bus, time.Second)
+		dispatch(t, bus, 3)
+		var log logbook
+		stop := run(t, &symphony.Worker{Bus: bus, Logger: logger(&log)})
+		synctest.Wait()
+		p.mu.Lock()
+		p.fail = func(string) error { return errors.New("unreachable") }
+		p.mu.Unlock()
+		began := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took < time.Second || took > 6*time.Second {
+			t.Errorf("it stopped after %v, want about 6 s", took)
+		}
+		if n := log.with("without the verdicts of some messages: their leases will run out messages=3"); n != 1 {
+			t.Errorf("the log does not say that 3 verdicts are missing: %q", log.lines)
+		}
+	})
+}
+
+func TestLimitsEndTheRun(t *testing.T) {
+	failed := errors.New("failed")
+	for name, c := range map[string]struct {
+		limits  symphony.Limits
+		returns error
+		backlog int
+		takes   time.Duration
+		ended   time.Duration
+		done    int // attempts
+	}{
+		"messages":                {symphony.Limits{Messages: 7}, nil, 30, time.Second, 3 * time.Second, 7},
+		"messages, failed":        {symphony.Limits{Messages: 7}, failed, 30, time.Second, 3 * time.Second, 7},
+		"failures":                {symphony.Limits{Failures: 5}, failed, 30, time.Second, 5 * time.Second, 5},
+		"time":                    {symphony.Limits{Time: 4500 * time.Millisecond}, nil, 30, time.Second, 5 * time.Second, 15},
+		"idle":                    {symphony.Limits{Idle: 10 * time.Second}, nil, 6, time.Second, 12 * time.Second, 6},
+		"idle from the beginning": {symphony.Limits{Idle: 10 * time.Second}, nil, 0, 0, 10 * time.Second, 0},
+		"memory":                  {symphony.Limits{Memory: 1}, nil, 30, 0, time.Second, -1},
+		"enough memory":           {symphony.Limits{Memory: 1 << 40, Time: time.Minute}, nil, 3, time.Second, time.Minute, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, g := newProbe(), newGauge()
+				bus := &symphony.Bus{Transport: p}
+				symphony.Handle(bus, func(context.Context, task) error {
+					g.enter("all")
+					defer g.leave("all")
+					time.Sleep(c.takes)
+					return c.returns
+				}, symphony.Retry(fixed{time.Hour, 3}))
+				if c.backlog > 0 {
+					dispatch(t, bus, c.backlog)
+				}
+				concurrency := 3
+				if c.limits.Failures > 0 {
+					concurrency = 1 // else others fail beside the last one
+				}
+				began := time.Now()
+				if err := (&symphony.Worker{Bus: bus, Concurrency: concurrency, Limits: c.limits, Logger: logger(new(logbook))}).Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took > c.ended || c.limits.Memory != 1 && took != c.ended {
+					t.Errorf("it ended after %v, want %v", took, c.ended)
+				}
+				if done := g.totalOf("all"); done != c.done && c.done >= 0 {
+					t.Errorf("%d attempts, want %d", done, c.done)
+				}
+				for _, claim := range p.asked() {
+					if most := c.limits.Messages; most > 0 && claim.Max > most {
+						t.Errorf("a claim of %d, though only %d may be started", claim.Max, most)
+					}
+				}
+				for _, v := range p.verdicts() {
+					if v.Outcome == symphony.Released {
+						t.Errorf("more was claimed than the limit left: %+v", v)
+					}
+				}
+			})
+		})
+	}
+}
