@@ -1,0 +1,121 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/symphony-messenger/symphony/internal/history"
+)
+
+// A result is the judgement of a run.
+type result struct {
+	history.Report
+	seen seen
+}
+
+// seen counts what a run has gone through: a run in which nothing went wrong shows nothing.
+type seen struct {
+	claims     int
+	retried    int // claims after a failure
+	crashed    int // claims of messages whose lease had run out before
+	lost       int // verdicts that came too late
+	inTx       int // completed in their handlers' transactions
+	undone     int // transactions of handlers that turned out not to be committed
+	snoozed    int
+	released   int
+	duplicates int
+	rolledBack int // transactions of producers
+	refused    int // sends
+	ends       map[history.Outcome]int
+}
+
+// judge holds the history against the store.
+func (c config) judge(ctx context.Context, st store, dir string) (r result, err error) {
+	events, unreadable := history.Read(dir)
+	final, unsound := st.final(ctx)
+	final.Counters, err = countsOf(ctx, st)
+	if err != nil {
+		return r, errors.Join(unreadable, unsound, err)
+	}
+	for _, e := range events {
+		if e.Kind == history.Effect && !e.InTx {
+			final.Effects[e.Message]++
+		}
+	}
+	retries := maxRetries
+	final.Rules = history.Rules{
+		MaxRetries: &retries, MaxCrashes: maxCrashes, Backoff: leastBackoff, DrainWithin: c.drainWithin,
+	}
+	r.Report = history.Check(events, final)
+	r.seen = look(events)
+	r.seen.ends = make(map[history.Outcome]int)
+	for state, ids := range final.IDs {
+		r.seen.ends[state] = len(ids)
+	}
+	if n := len(r.Violations); n > 0 {
+		err = fmt.Errorf("%d violations", n)
+	}
+	return r, errors.Join(unreadable, unsound, err)
+}
+
+func look(events []history.Event) (s seen) {
+	for _, e := range events {
+		switch e.Kind {
+		case history.Claim:
+			s.claims++
+			if e.Crashes > 0 {
+				s.crashed++
+			}
+			if e.Attempt > 1 {
+				s.retried++
+			}
+		case history.Verdict:
+			s.verdict(e)
+		case history.Enqueue:
+			switch e.Phase {
+			case history.Duplicate:
+				s.duplicates++
+			case history.Refused:
+				s.refused++
+			}
+		case history.Tx:
+			if e.Phase == history.Rollback {
+				s.rolledBack++
+			}
+		}
+	}
+	return s
+}
+
+func (s *seen) verdict(e history.Event) {
+	switch {
+	case e.Phase == history.Lost:
+		s.lost++
+	case e.InTx && e.Phase == history.OK:
+		s.inTx++
+	case e.InTx && e.Phase == history.Refused && e.Op == 0:
+		s.undone++
+	case e.Phase != history.Call:
+	case e.Outcome == history.Snoozed:
+		s.snoozed++
+	case e.Outcome == history.Released:
+		s.released++
+	}
+}
+
+// tell writes for people what a run has gone through and what it broke.
+func (r result) tell(log io.Writer) {
+	fmt.Fprintf(log, "seen: %+v, %d reruns of what a killed process held, %d unknown outcomes\n", r.seen, r.Reruns, r.Unknown)
+	const most = 20
+	for i, v := range r.Violations {
+		if i == most {
+			fmt.Fprintf(log, "and %d more violations\n", len(r.Violations)-most)
+			return
+		}
+		fmt.Fprintln(log, v)
+	}
+}

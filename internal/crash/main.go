@@ -1,0 +1,152 @@
+//go:build unix
+
+// Crash runs workers and producers of a store in processes of their own, kills some with SIGKILL, pauses
+// others with SIGSTOP for longer than their leases, and checks the history of all that they did: nothing
+// lost, nothing doubled, nothing early, no stale verdict accepted.
+//
+//	go run ./internal/crash -jobs 20000 -kills 40 -stops 20
+//
+// The last line of its output is one JSON object with the figures. It exits with 1 when a promise was
+// broken or the queue did not drain, and then says how to repeat the run: what the seed decides is who is
+// killed when, and what is sent; the scheduling of the machine it cannot repeat.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/history"
+)
+
+func main() {
+	os.Exit(program{}.main(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// A program is what main runs: the run itself, or one of its processes.
+type program struct {
+	// sabotages, by name, put something broken between a process and its store. Tests use them to show
+	// that a run can fail.
+	sabotages map[string]func(symphony.Transport) symphony.Transport
+}
+
+// childCommand is the argument that makes the program one of the processes of a run.
+const childCommand = "child"
+
+func (p program) main(args []string, stdout, stderr io.Writer) (exit int) {
+	if len(args) == 2 && args[0] == childCommand {
+		if err := p.child(args[1], stdout); err != nil {
+			fmt.Fprintln(stderr, "crash:", err)
+			return 1
+		}
+		return 0
+	}
+	c, err := parseFlags(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "crash:", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	r, err := c.run(ctx, stderr)
+	if err != nil {
+		fmt.Fprintf(stderr, "crash: %v\nrepeat with: %s\n", err, c.command())
+		exit = 1
+	}
+	line, bad := json.Marshal(struct {
+		Store string `json:"store"`
+		history.Figures
+	}{c.store, r.Figures})
+	if bad != nil {
+		fmt.Fprintln(stderr, "crash:", bad)
+		return 1
+	}
+	fmt.Fprintf(stdout, "%s\n", line)
+	return exit
+}
+
+// A config says how large a run is.
+type config struct {
+	store               string
+	jobs, kills, stops  int
+	workers             int
+	seed                uint64
+	lease               time.Duration
+	dir                 string
+	keep                bool
+	sabotage            string // the name of one of the program's
+	drainWithin, settle time.Duration
+}
+
+func parseFlags(args []string, stderr io.Writer) (config, error) {
+	var c config
+	f := flag.NewFlagSet("crash", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&c.store, "store", "sqlite", "the store to test: "+strings.Join(stores(), ", "))
+	f.IntVar(&c.jobs, "jobs", 20000, "messages to send, about")
+	f.IntVar(&c.kills, "kills", 40, "processes to kill, most of them workers")
+	f.IntVar(&c.stops, "stops", 20, "workers to pause for longer than a lease")
+	f.IntVar(&c.workers, "workers", 4, "worker processes")
+	f.Uint64Var(&c.seed, "seed", 0, "decides who is killed when, and what is sent; 0: a new one")
+	f.DurationVar(&c.lease, "lease", 2*time.Second, "of the workers")
+	f.StringVar(&c.dir, "dir", "", "where to make the run's directory; empty: that for temporary files")
+	f.BoolVar(&c.keep, "keep", false, "keep the run's directory; it is kept anyway when the run fails")
+	if err := f.Parse(args); err != nil {
+		return c, err
+	}
+	if f.NArg() > 0 {
+		return c, fmt.Errorf("unknown argument %q", f.Arg(0))
+	}
+	if c.seed == 0 {
+		c.seed = rand.Uint64N(1e9) + 1
+	}
+	return c.withDefaults(), c.check()
+}
+
+func (c config) withDefaults() config {
+	c.drainWithin, c.settle = time.Minute, 40*time.Second
+	return c
+}
+
+func (c config) check() error {
+	switch {
+	case c.jobs < 1 || c.workers < 1:
+		return errors.New("-jobs and -workers must be at least 1")
+	case c.kills < 0 || c.stops < 0:
+		return errors.New("-kills and -stops must not be negative")
+	case c.lease < 500*time.Millisecond || c.lease > time.Minute:
+		return fmt.Errorf("-lease %v: must be from 500ms to 1m", c.lease)
+	}
+	return nil
+}
+
+// command repeats the run.
+func (c config) command() string {
+	return fmt.Sprintf("go run ./internal/crash -store %s -jobs %d -kills %d -stops %d -workers %d -lease %v -seed %d",
+		c.store, c.jobs, c.kills, c.stops, c.workers, c.lease, c.seed)
+}
+
+// producers is how many processes send.
+const producers = 2
+
+// span is how long messages are sent and faults injected: long enough for each fault to hit work.
+func (c config) span() time.Duration {
+	return max(
+		time.Duration(c.kills)*2500*time.Millisecond,
+		time.Duration(c.stops)*2*c.lease,
+		time.Duration(c.jobs)*5*time.Millisecond,
+	)
+}
