@@ -7,13 +7,13 @@ import (
 	"slices"
 )
 
-// open decodes env for r and checks a message that came from the store. Its errors end the message.
+// open decodes env for r and validates the message, which may have met no Go code yet. Its errors end
+// the message.
 func (r *registration) open(b *Bus, env *Envelope) error {
-	_, checked := env.Message.(Validator) // by Dispatch, in place
 	if err := r.decode(b.codec(), env); err != nil {
 		return &fate{outcome: Failed, reason: ReasonUndecodable, err: fmt.Errorf("decode %s: %w", env.Type, err)}
 	}
-	if v, ok := env.Message.(Validator); ok && !checked {
+	if v, ok := env.Message.(Validator); ok {
 		if err := v.Validate(); err != nil {
 			return &fate{outcome: Failed, reason: ReasonInvalid, err: fmt.Errorf("validate %s: %w", env.Type, err)}
 		}

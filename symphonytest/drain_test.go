@@ -75,6 +75,24 @@ func TestDrainRunsWhatIsReady(t *testing.T) {
 	}
 }
 
+// While a message is being handled, another may come of it.
+func TestDrainWaitsForHandlers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var spy symphonytest.Spy
+		bus := &symphony.Bus{Transport: &spy}
+		symphony.Handle(bus, func(ctx context.Context, m welcome) error {
+			time.Sleep(10 * time.Second)
+			_, err := bus.Dispatch(ctx, &audit{})
+			return err
+		})
+		symphony.Handle(bus, func(context.Context, *audit) error { return nil })
+		dispatch(t, bus, welcome{})
+		if diff := cmp.Diff([]string{"welcome #1 completed", "audit #1 completed"}, lines(symphonytest.Drain(t, worker(bus)))); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestDrainLeavesRetries(t *testing.T) {
 	var spy symphonytest.Spy
 	bus := &symphony.Bus{Transport: &spy}
