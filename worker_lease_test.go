@@ -48,7 +48,7 @@ func TestLeasesAreRenewedAsLongAsHandlersRun(t *testing.T) {
 		}, symphony.AtMost(1))
 		rs := dispatch(t, bus, 1)
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(10*time.Minute + time.Second)
+		pass(10*time.Minute + time.Second)
 		if rec := p.record(t, rs[0]); rec.Status != monitor.Completed || rec.Fence != 1 {
 			t.Errorf("%s after %d deliveries", rec.Status, rec.Fence)
 		}
@@ -77,8 +77,7 @@ func TestContextsEndBeforeLeasesThatCannotBeRenewed(t *testing.T) {
 				began := time.Now()
 				var log logbook
 				run(t, &symphony.Worker{Bus: bus, Lease: c.lease, Logger: logger(&log)})
-				time.Sleep(c.end)
-				synctest.Wait()
+				pass(c.end)
 				if len(w.causes) != 1 || w.causes[0] != symphony.ErrLeaseLost || w.at[0].Sub(began) != c.end {
 					t.Errorf("causes %v at %v after the claim at %v, want ErrLeaseLost after %v", w.causes, w.at, began, c.end)
 				}
@@ -111,7 +110,7 @@ func TestOneSuccessfulRenewalIsEnough(t *testing.T) {
 		symphony.Handle(bus, w.handle)
 		dispatch(t, bus, 1)
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if len(w.at) == 0 || w.at[0].Sub(began) < 44*time.Second || w.at[0].Sub(began) > 46*time.Second {
 			t.Errorf("contexts ended at %v, want 25 s after the renewal at about 20 s", w.at)
 		}
@@ -129,7 +128,7 @@ func TestLostLeaseEndsTheHandlerAndDropsItsVerdict(t *testing.T) {
 		run(t, &symphony.Worker{Bus: bus, Observer: o, Queues: []symphony.WorkerQueue{{Name: "default"}}})
 		synctest.Wait()
 		steal(t, p)
-		time.Sleep(11 * time.Second)
+		pass(11 * time.Second)
 		if len(w.causes) != 1 || w.causes[0] != symphony.ErrLeaseLost {
 			t.Fatalf("causes %v, want ErrLeaseLost with the next renewal", w.causes)
 		}
@@ -158,7 +157,7 @@ func steal(t *testing.T, p *probe) {
 	p.mu.Unlock()
 	// A renewal in which the worker holds nothing gives back what it has held for longer than a lease.
 	for range 5 {
-		time.Sleep(8 * time.Second)
+		pass(8 * time.Second)
 		if _, err := p.Transport.Renew(t.Context(), worker, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +180,7 @@ func TestVerdictThatComesTooLateIsReported(t *testing.T) {
 		o := &observer{seen: make(map[symphony.ID][]symphony.Event)}
 		var log logbook
 		run(t, &symphony.Worker{Bus: bus, Observer: o, Logger: logger(&log)})
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		events := o.of(rs[0].ID)
 		if len(events) < 6 || events[2].Kind != symphony.EventLeaseLost || events[len(events)-1].Outcome != symphony.Completed {
 			t.Errorf("events %+v, want a lost lease and later a completion", events)
@@ -209,11 +208,11 @@ func TestCancelledMessageEndsItsHandler(t *testing.T) {
 				symphony.Handle(bus, w.handle)
 				r := dispatch(t, bus, 1)[0]
 				run(t, &symphony.Worker{Bus: bus})
-				time.Sleep(time.Second)
+				pass(time.Second)
 				if _, err := p.Cancel(t.Context(), r.ID); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(10 * time.Second)
+				pass(10 * time.Second)
 				if rec := p.record(t, r); rec.Status != c.want || len(w.causes) != 1 || w.causes[0] != symphony.ErrCancelled {
 					t.Errorf("message is %s, causes %v; want %s after ErrCancelled", rec.Status, w.causes, c.want)
 				}
@@ -238,13 +237,13 @@ func TestCancelledMessageThatIsHeldNeverStarts(t *testing.T) {
 			return nil
 		}, symphony.AtMost(1))
 		run(t, &symphony.Worker{Bus: bus, Lease: time.Minute})
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		rs := dispatch(t, bus, 2) // a renewal comes before the second one is given back
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if _, err := p.Cancel(t.Context(), rs[1].ID); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if rec := p.record(t, rs[1]); rec.Status != monitor.Cancelled || ran != 1 {
 			t.Errorf("message is %s, %d ran", rec.Status, ran)
 		}
@@ -263,7 +262,7 @@ func TestExpiredMessageIsNotStarted(t *testing.T) {
 		}, symphony.AtMost(1))
 		rs := dispatch(t, bus, 2, symphony.Expires(3*time.Second)) // the second one is held meanwhile
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if first, second := p.record(t, rs[0]), p.record(t, rs[1]); first.Status != monitor.Completed || second.Status != monitor.Expired || ran != 1 {
 			t.Errorf("%s and %s, %d ran; want completed and expired", first.Status, second.Status, ran)
 		}
@@ -304,7 +303,7 @@ func TestMessageThatCrashedTwiceRunsAlone(t *testing.T) {
 		others = append(others, dispatchRaw(t, bus, "other", 3, symphony.Queue("early"))...)
 		others = append(others, dispatchRaw(t, bus, "limited", 3, symphony.Queue("early"))...)
 		others = append(others, dispatchRaw(t, bus, "other", 20)...)
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		for i, r := range slices.Concat(culprits, others) {
 			if rec := p.record(t, r); rec.Status != monitor.Completed {
 				t.Errorf("message %d (%s) is %s", i, rec.Type, rec.Status)

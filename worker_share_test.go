@@ -95,7 +95,7 @@ func TestQueuesShareByWeight(t *testing.T) {
 					Bus: bus, Concurrency: concurrency,
 					Queues: []symphony.WorkerQueue{{Name: "light"}, {Name: "heavy", Weight: 3}},
 				})
-				time.Sleep(200*time.Second + time.Millisecond)
+				pass(200*time.Second + time.Millisecond)
 				_ = stop()
 				heavy, light := g.totalOf("heavy"), g.totalOf("light")
 				if sum := heavy + light; sum < 190*concurrency || heavy < 72*sum/100 || heavy > 78*sum/100 {
@@ -116,7 +116,7 @@ func TestStrictQueuesWaitForTheFirst(t *testing.T) {
 			Bus: bus, Concurrency: 2, Strict: true,
 			Queues: []symphony.WorkerQueue{{Name: "first"}, {Name: "second", Weight: 100}},
 		})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if want := slices.Concat(slices.Repeat([]string{"first"}, 30), slices.Repeat([]string{"second"}, 10)); !slices.Equal(g.order, want) {
 			t.Errorf("order %v", g.order)
 		}
@@ -130,7 +130,7 @@ func TestQueueNeverHasMoreThanItsConcurrency(t *testing.T) {
 		dispatchRaw(t, bus, "a", 40, symphony.Queue("narrow"))
 		dispatchRaw(t, bus, "a", 200, symphony.Queue("wide"))
 		run(t, &symphony.Worker{Bus: bus, Queues: []symphony.WorkerQueue{{Name: "narrow", Concurrency: 2}, {Name: "wide"}}})
-		time.Sleep(22 * time.Second)
+		pass(22 * time.Second)
 		if n, w, all := g.mostOf("narrow"), g.mostOf("wide"), g.mostOf("all"); n != 2 || w < 8 || all != 10 {
 			t.Errorf("at once: %d of narrow, %d of wide, %d in all; want 2, 8 or more, 10", n, w, all)
 		}
@@ -155,7 +155,7 @@ func TestTypeNeverRunsMoreThanAtMost(t *testing.T) {
 				dispatchRaw(t, bus, "slow.old", 15)
 				dispatchRaw(t, bus, "quick", 100)
 				run(t, &symphony.Worker{Bus: bus})
-				time.Sleep(20 * time.Second)
+				pass(20 * time.Second)
 				if slow, all := g.mostOf("handler slow"), g.mostOf("all"); slow != 2 || all != 10 {
 					t.Errorf("at once: %d of the slow types, %d in all; want 2 and 10", slow, all)
 				}
@@ -186,7 +186,7 @@ func TestSaturatedTypeIsNotClaimed(t *testing.T) {
 		if rec := p.record(t, rs[1]); rec.Status != monitor.Processing || rec.Fence != 1 {
 			t.Errorf("the surplus of a claim: %s, %d deliveries; want it held", rec.Status, rec.Fence)
 		}
-		time.Sleep(11 * time.Second) // more than a third of the lease
+		pass(11 * time.Second) // more than a third of the lease
 		for i, r := range rs[1:] {
 			if rec := p.record(t, r); rec.Status != monitor.Pending || rec.Fence != 1 || rec.CrashCount+rec.RetryCount > 0 {
 				t.Errorf("surplus %d: %s, %d deliveries; want it given back and not claimed again", i, rec.Status, rec.Fence)
@@ -205,7 +205,7 @@ func TestHeldOnesStartFirst(t *testing.T) {
 		gauged(bus, g, "slow", time.Second, symphony.AtMost(1))
 		rs := dispatchRaw(t, bus, "slow", 3)
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(4 * time.Second)
+		pass(4 * time.Second)
 		for i, r := range rs {
 			if rec := p.record(t, r); rec.Status != monitor.Completed || rec.Fence != 1 {
 				t.Errorf("message %d: %s after %d deliveries, want completed after 1", i, rec.Status, rec.Fence)
@@ -226,9 +226,9 @@ func TestWaitingClaimLearnsOfRoom(t *testing.T) {
 		dispatchRaw(t, bus, "slow", 1)
 		dispatchRaw(t, bus, "other", 1, symphony.Queue("narrow"))
 		run(t, w)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		rs := slices.Concat(dispatchRaw(t, bus, "slow", 1), dispatchRaw(t, bus, "other", 1, symphony.Queue("narrow")))
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		for _, r := range rs {
 			if rec := p.record(t, r); rec.Status != monitor.Processing {
 				t.Errorf("%s in %s is %s, want it claimed as soon as there is room", rec.Type, rec.Queue, rec.Status)
@@ -262,7 +262,7 @@ func TestBatchesAreOfOneClaim(t *testing.T) {
 			t.Fatal(err)
 		}
 		run(t, &symphony.Worker{Bus: bus, Concurrency: 11})
-		time.Sleep(time.Second)
+		pass(time.Second)
 		mu.Lock()
 		defer mu.Unlock()
 		slices.Sort(sizes)
@@ -301,11 +301,11 @@ func TestBatchSurvivesPanicsAndCancellation(t *testing.T) {
 		}, symphony.Retry(fixed{time.Second, 1}))
 		rs := dispatch(t, bus, 3)
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if _, err := p.Cancel(t.Context(), rs[1].ID); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(40 * time.Second)
+		pass(40 * time.Second)
 		for i, want := range []monitor.Status{monitor.Failed, monitor.Cancelled, monitor.Failed} {
 			rec := p.record(t, rs[i])
 			if rec.Status != want || rec.Attempts[0].Error != "panic: batch" || rec.Attempts[0].Trace == "" || rec.LastError != "failed" {

@@ -59,10 +59,10 @@ func TestStopEndsContextsAfterGrace(t *testing.T) {
 				p := newProbe()
 				answers := map[int]error{1: symphony.Permanent(errors.New("bad")), 2: nil, 3: symphony.RetryIn(time.Hour, errors.New("later"))}
 				bus := &symphony.Bus{Transport: p}
-				var cause error
+				var causes [4]error
 				symphony.Handle(bus, func(ctx context.Context, m task) error {
 					<-ctx.Done()
-					if cause = context.Cause(ctx); m.N == 0 {
+					if causes[m.N] = context.Cause(ctx); m.N == 0 {
 						return ctx.Err()
 					}
 					return answers[m.N]
@@ -78,8 +78,8 @@ func TestStopEndsContextsAfterGrace(t *testing.T) {
 				if err := stop(); err != nil {
 					t.Error(err)
 				}
-				if took := time.Since(began); took != c.want || cause != symphony.ErrStopping {
-					t.Errorf("contexts ended after %v with %v, want %v", took, cause, c.want)
+				if took := time.Since(began); took != c.want || causes[0] != symphony.ErrStopping || causes[3] != causes[0] {
+					t.Errorf("contexts ended after %v with %v, want %v", took, causes, c.want)
 				}
 				for i, want := range []monitor.Status{monitor.Pending, monitor.Failed, monitor.Completed, monitor.Scheduled} {
 					rec := p.record(t, rs[i])

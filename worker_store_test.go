@@ -41,7 +41,7 @@ func TestOutageLosesNothing(t *testing.T) {
 				rs := dispatch(t, bus, 300)
 				var log logbook
 				run(t, &symphony.Worker{Bus: bus, Logger: logger(&log)})
-				time.Sleep(3 * time.Minute)
+				pass(3 * time.Minute)
 				for i, r := range rs {
 					if rec := p.record(t, r); rec.Status != monitor.Completed || rec.Fence != 1 {
 						t.Fatalf("message %d is %s after %d deliveries", i, rec.Status, rec.Fence)
@@ -76,9 +76,9 @@ func TestNothingIsClaimedWhileVerdictsCannotBeSettled(t *testing.T) {
 		taking(bus, time.Second)
 		run(t, &symphony.Worker{Bus: bus})
 		dispatch(t, bus, 1)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		rs := dispatch(t, bus, 5)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		for i, r := range rs {
 			if rec := p.record(t, r); rec.Status != monitor.Pending {
 				t.Errorf("message %d is %s, want it left to others", i, rec.Status)
@@ -123,9 +123,9 @@ func TestStoreThatIsRefusedLaterIsTriedAgain(t *testing.T) {
 		}
 		run(t, &symphony.Worker{Bus: bus})
 		dispatch(t, bus, 1)
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		r := dispatch(t, bus, 1)[0]
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if rec := p.record(t, r); rec.Status != monitor.Completed {
 			t.Errorf("message is %s", rec.Status)
 		}
@@ -152,11 +152,11 @@ func TestSubscriptionsAreStoredBeforeTheFirstClaim(t *testing.T) {
 			return nil
 		}, symphony.Queue("crm"))
 		run(t, &symphony.Worker{Bus: bus, Queues: []symphony.WorkerQueue{{Name: "default"}, {Name: "crm"}}})
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if n := len(p.asked()); n > 0 {
 			t.Errorf("%d claims before the subscriptions were stored", n)
 		}
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		p.mu.Lock()
 		stored := p.stored
 		p.mu.Unlock()
@@ -171,7 +171,7 @@ func TestSubscriptionsAreStoredBeforeTheFirstClaim(t *testing.T) {
 		if seen.Load() != 1 {
 			t.Errorf("the subscriber saw %d copies", seen.Load())
 		}
-		time.Sleep(21 * time.Minute)
+		pass(21 * time.Minute)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if n := len(p.stored); n < 2+2*1 || n > 2+2*3 {
@@ -191,7 +191,7 @@ func TestMaintenance(t *testing.T) {
 		if n := store.calls.Load(); n != 4 {
 			t.Errorf("%d calls at the start, want 4: one, and again while there is more", n)
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if n := store.calls.Load(); n < 12 || n > 16 {
 			t.Errorf("%d calls in 10 minutes, want about one a minute", n)
 		}
@@ -228,22 +228,22 @@ func TestUnknownTypesWaitForADeploy(t *testing.T) {
 		if rec := p.record(t, rs[0]); rec.Status != monitor.Scheduled || rec.WaitingFor != monitor.WaitingForHandler || rec.AvailableAt.Sub(began).Round(10*time.Millisecond) != 5*time.Second {
 			t.Errorf("%s for %q until %v, want 5 s", rec.Status, rec.WaitingFor, rec.AvailableAt.Sub(began))
 		}
-		time.Sleep(6 * time.Second)
+		pass(6 * time.Second)
 		if rec := p.record(t, rs[0]); rec.AvailableAt.Sub(began).Round(100*time.Millisecond) != 15*time.Second {
 			t.Errorf("then until %v, want 10 s more", rec.AvailableAt.Sub(began))
 		}
 		if n := log.with("no handler"); n != 1 {
 			t.Errorf("%d warnings in 6 s, want one per type and minute", n)
 		}
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if rec := p.record(t, rs[0]); rec.AvailableAt.Sub(time.Now()) > 10*time.Minute || rec.Fence > 30 {
 			t.Errorf("after 2 hours it waits for %v and had %d deliveries", rec.AvailableAt.Sub(time.Now()), rec.Fence)
 		}
-		time.Sleep(21 * time.Hour)
+		pass(21 * time.Hour)
 		if rec := p.record(t, rs[0]); rec.Status != monitor.Scheduled || rec.RetryCount+rec.CrashCount > 0 {
 			t.Errorf("after 23 hours: %s, %d retries, %d crashes", rec.Status, rec.RetryCount, rec.CrashCount)
 		}
-		time.Sleep(90 * time.Minute)
+		pass(90 * time.Minute)
 		rec := p.record(t, rs[0])
 		if rec.Status != monitor.Failed || rec.Reason != symphony.ReasonUnknownType || rec.RetryCount > 0 || !strings.Contains(rec.LastError, "no handler for type unknown, after 24h") {
 			t.Errorf("after a day: %s (%s): %s", rec.Status, rec.Reason, rec.LastError)
@@ -257,7 +257,7 @@ func TestUnknownTypeIsHandledAfterTheDeploy(t *testing.T) {
 		bus := &symphony.Bus{Transport: p}
 		r := dispatch(t, bus, 1)[0]
 		stop := run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if err := stop(); err != nil {
 			t.Fatal(err)
 		}
@@ -268,7 +268,7 @@ func TestUnknownTypeIsHandledAfterTheDeploy(t *testing.T) {
 			return nil
 		})
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if rec := p.record(t, r); rec.Status != monitor.Completed || attempt != 1 {
 			t.Errorf("message is %s, attempt %d", rec.Status, attempt)
 		}

@@ -169,6 +169,12 @@ func run(t *testing.T, w *symphony.Worker) (stop func() error) {
 	return stop
 }
 
+// pass lets time pass in a bubble, and everything happen that is due by then.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // dispatch sends n tasks and returns their receipts.
 func dispatch(t *testing.T, b *symphony.Bus, n int, stamps ...symphony.Stamp) []symphony.Receipt {
 	t.Helper()
@@ -214,8 +220,7 @@ func TestWorkerHandlesWhatIsDispatched(t *testing.T) {
 				})
 				rs := dispatch(t, bus, 500)
 				run(t, &symphony.Worker{Bus: bus, Concurrency: 7})
-				synctest.Wait()
-				time.Sleep(time.Second)
+				pass(time.Second)
 				for i, r := range rs {
 					if rec := p.record(t, r); rec.Status != monitor.Completed || rec.Fence != 1 || seen[i] != 1 {
 						t.Fatalf("message %d: %s after %d deliveries, handled %d times", i, rec.Status, rec.Fence, seen[i])
@@ -285,7 +290,7 @@ func TestObserverSeesEachStepInOrder(t *testing.T) {
 		o := &observer{seen: make(map[symphony.ID][]symphony.Event)}
 		run(t, &symphony.Worker{Bus: bus, Observer: o, Logger: logger(&log)})
 		rs := dispatch(t, bus, 2)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		want := []symphony.EventKind{symphony.EventClaimed, symphony.EventStarted, symphony.EventSettled}
 		for i, kinds := range [][]symphony.EventKind{slices.Concat(want, want), want} {
 			events := o.of(rs[i].ID)
@@ -355,7 +360,7 @@ func TestVerdictsAreBatched(t *testing.T) {
 		symphony.Handle(bus, func(context.Context, task) error { return nil })
 		dispatch(t, bus, 1000)
 		run(t, &symphony.Worker{Bus: bus, Concurrency: 100})
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := len(p.verdicts()); n != 1000 {
 			t.Fatalf("%d verdicts, want 1000", n)
 		}

@@ -161,7 +161,7 @@ func TestWhichPolicyDecides(t *testing.T) {
 				}, opts...)
 				r := dispatch(t, bus, 1, c.stamps...)[0]
 				run(t, &symphony.Worker{Bus: bus, Retry: c.worker, Queues: []symphony.WorkerQueue{{Name: "default", Retry: c.queue}}})
-				time.Sleep(time.Hour)
+				pass(time.Hour)
 				rec := p.record(t, r)
 				if len(at) != c.attempts || rec.Status != monitor.Failed || rec.Reason != symphony.ReasonExhausted || rec.RetryCount != c.attempts-1 {
 					t.Fatalf("%d attempts, then %s (%s) after %d retries; want %d attempts", len(at), rec.Status, rec.Reason, rec.RetryCount, c.attempts)
@@ -192,7 +192,7 @@ func TestSnoozeIsNoAttempt(t *testing.T) {
 		})
 		r := dispatch(t, bus, 1, symphony.MaxRetries(0))[0]
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(51 * time.Minute)
+		pass(51 * time.Minute)
 		if rec := p.record(t, r); rec.Status != monitor.Completed || rec.SnoozeCount != 50 || rec.RetryCount != 0 {
 			t.Errorf("%s after %d snoozes and %d retries", rec.Status, rec.SnoozeCount, rec.RetryCount)
 		}
@@ -209,8 +209,7 @@ func TestTimeoutIsAFailureOfItsName(t *testing.T) {
 		}, symphony.Timeout(time.Minute))
 		dispatch(t, bus, 1)
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		pass(time.Minute)
 		if vs := p.verdicts(); len(vs) != 1 || vs[0].Outcome != symphony.Retried || !strings.Contains(vs[0].Failure.Error, "handler timed out after 1m0s") {
 			t.Errorf("verdicts %+v", vs)
 		}
@@ -226,7 +225,7 @@ func TestPolicyThatPanicsLosesNothing(t *testing.T) {
 		})))
 		r := dispatch(t, bus, 1)[0]
 		run(t, &symphony.Worker{Bus: bus})
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if rec := p.record(t, r); rec.Status != monitor.Failed || rec.RetryCount != 3 || rec.LastError != "panic: policy" {
 			t.Errorf("%s after %d retries, last error %q; want the default policy and the panic", rec.Status, rec.RetryCount, rec.LastError)
 		}
