@@ -30,10 +30,11 @@ func concurrencyTests() []test {
 	}
 }
 
-// workers runs n goroutines that claim with claims of most, until want messages have been handled.
+// workers runs n goroutines that claim with claims of most, until want messages have been handled or
+// no more come.
 func (k *kit) workers(n, most, want int, handle func(worker string, ds []symphony.Delivery)) {
 	k.Helper()
-	ctx, cancel := context.WithTimeout(k.ctx, time.Minute)
+	all, cancel := context.WithCancel(k.ctx)
 	defer cancel()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -42,9 +43,11 @@ func (k *kit) workers(n, most, want int, handle func(worker string, ds []symphon
 		wg.Go(func() {
 			worker := fmt.Sprintf("worker-%d", i)
 			for {
+				ctx, end := context.WithTimeout(all, patience)
 				ds, err := k.Transport.Receive(ctx, claim(worker, most))
+				end()
 				if err != nil {
-					return // ctx has ended: because all is done, or too late
+					return
 				}
 				handle(worker, ds)
 				mu.Lock()

@@ -1,7 +1,6 @@
 package transporttest
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -95,11 +94,6 @@ func exchangeFails(k *kit) {
 	d, other := k.take("w"), k.take("w")
 	if got, err := power1[symphony.Exchanger](k).Exchange(k.ctx, []symphony.Verdict{done(d), {Token: other.Token, Outcome: "eaten"}}, claim("w", 5)); err == nil || len(got) > 0 {
 		k.Fatalf("Exchange with an outcome that does not exist: %d deliveries, %v", len(got), err)
-	}
-	ctx, cancel := context.WithCancel(k.ctx)
-	cancel()
-	if got, err := power1[symphony.Exchanger](k).Exchange(ctx, []symphony.Verdict{done(d)}, claim("w", 5)); err == nil || len(got) > 0 {
-		k.Fatalf("Exchange with an ended context: %d deliveries, %v", len(got), err)
 	}
 	k.takeOnly("v", b)
 	k.settle(done(d), done(other))

@@ -82,6 +82,7 @@ func expiryAtRetry(k *kit) {
 	ds := k.takeOnly("w", a, b)
 	k.settle(after(verdict(ds[0], symphony.Retried), 2*time.Hour), after(verdict(ds[1], symphony.Retried), 30*time.Minute))
 	k.deadline(a, 1)
+	equal(k, "RetryCount of one whose only failure led to no other attempt", k.find(a).RetryCount, 0)
 	k.status(b, monitor.Scheduled)
 	k.Advance(31 * time.Minute)
 	k.takeOnly("w", b)

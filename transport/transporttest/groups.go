@@ -101,7 +101,9 @@ func groupScope(k *kit) {
 func groupPriority(k *kit) {
 	low := message(grouped("g"), func(e *symphony.Envelope) { e.Priority = 2 })
 	high := message(grouped("g"), func(e *symphony.Envelope) { e.Priority = 10 })
-	k.send(low, high)
+	first := message(grouped("g"), func(e *symphony.Envelope) { e.Priority = 1 })
+	k.send(first, low, high)
+	k.done(k.takeOnly("w", first))
 	k.done(k.takeOnly("w", low))
 	k.takeOnly("w", high)
 }

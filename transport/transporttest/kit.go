@@ -18,7 +18,7 @@ const (
 	queue    = "default"
 	typ      = "suite.Message"
 	probe    = "suite.Probe"
-	patience = 5 * time.Second // until a message that is ready must have come
+	patience = 10 * time.Second // until a message that is ready must have come
 )
 
 // A reporter is what a *testing.T and a *rapid.T have in common.

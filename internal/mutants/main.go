@@ -1,0 +1,184 @@
+// Command mutants shows that the conformance suite of transports can fail. It breaks each store on
+// purpose, once for every bug that a public queue has had, and runs the suite on it: a mutant that
+// passes is a promise that nobody checks.
+//
+//	go run ./internal/mutants [-store memory|sqlite|all] [-run regexp]
+//
+// It prints a line for each mutant and ends with {"mutants":N,"killed":N}. It exits with 1 when one
+// survives, or when the suite fails on a store that is not broken.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// A mutant is one bug in one store.
+type mutant struct {
+	name  string // the bug that it copies
+	store string
+	file  string // in the directory of the store
+	old   string // must be there once
+	new   string
+	by    string // the case that must fail, or how its name begins: to die of something else shows nothing
+}
+
+func mutants() []mutant { return append(memoryMutants(), sqliteMutants()...) }
+
+func main() {
+	store := flag.String("store", "all", "break this store: memory, sqlite or all")
+	pattern := flag.String("run", "", "only mutants whose store and name match")
+	flag.Parse()
+	if err := run(context.Background(), *store, *pattern); err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, store, pattern string) error {
+	only, err := regexp.Compile(pattern)
+	if err != nil {
+		return fmt.Errorf("read -run: %w", err)
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp("", "mutants-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	b := bench{root: root, work: work}
+
+	var chosen []mutant
+	stores := make(map[string]bool)
+	for _, m := range mutants() {
+		if (store == "all" || store == m.store) && only.MatchString(m.store+": "+m.name) {
+			chosen = append(chosen, m)
+			stores[m.store] = true
+		}
+	}
+	if len(chosen) == 0 {
+		return fmt.Errorf("no mutant is called like that: -store %q -run %q", store, pattern)
+	}
+	for s := range stores {
+		program, err := b.build(ctx, s, "")
+		if err == nil {
+			_, err = b.suite(ctx, s, program, "")
+		}
+		if err != nil {
+			return fmt.Errorf("the suite on %s as it is: %w", s, err)
+		}
+	}
+	killed := 0
+	for _, m := range chosen {
+		verdict, err := b.try(ctx, m)
+		if err != nil {
+			return fmt.Errorf("mutant %q of %s: %w", m.name, m.store, err)
+		}
+		fmt.Printf("%-8s  %-6s  %s%s\n", verdict.word(), m.store, m.name, verdict.detail())
+		if verdict.killed {
+			killed++
+		}
+	}
+	fmt.Printf("{\"mutants\":%d,\"killed\":%d}\n", len(chosen), killed)
+	if killed < len(chosen) {
+		return fmt.Errorf("%d of %d mutants survived", len(chosen)-killed, len(chosen))
+	}
+	return nil
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// A bench is where mutants are built and tried. The sources stay as they are: the compiler is told to
+// read one file from somewhere else, and that goes for embedded SQL too.
+type bench struct{ root, work string }
+
+// A verdict is what the suite said of a mutant.
+type verdict struct {
+	killed bool
+	by     string   // the case that had to fail
+	others []string // what failed instead
+}
+
+func (v verdict) word() string {
+	if v.killed {
+		return "killed"
+	}
+	return "SURVIVED"
+}
+
+func (v verdict) detail() string {
+	switch {
+	case v.killed:
+		return "  (" + v.by + ")"
+	case len(v.others) > 0:
+		return fmt.Sprintf("  (%s passed; only %s failed)", v.by, strings.Join(v.others, ", "))
+	}
+	return "  (the whole suite passed)"
+}
+
+// try builds m and runs the suite on it. An error means that it could not be tried.
+func (b bench) try(ctx context.Context, m mutant) (verdict, error) {
+	v := verdict{by: m.by}
+	source := filepath.Join(b.root, "transport", m.store, filepath.FromSlash(m.file))
+	broken, err := m.apply(source)
+	if err != nil {
+		return v, err
+	}
+	copied := filepath.Join(b.work, "broken"+filepath.Ext(source))
+	if err := os.WriteFile(copied, broken, 0o600); err != nil {
+		return v, err
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {source: copied}})
+	if err != nil {
+		return v, err
+	}
+	file := filepath.Join(b.work, "overlay.json")
+	if err := os.WriteFile(file, overlay, 0o600); err != nil {
+		return v, err
+	}
+	program, err := b.build(ctx, m.store, file)
+	if err != nil {
+		return v, err
+	}
+	if _, err = b.suite(ctx, m.store, program, m.by); err != nil {
+		_, v.killed = errors.AsType[*suiteError](err)
+		if v.killed {
+			err = nil
+		}
+		return v, err
+	}
+	v.others, err = b.suite(ctx, m.store, program, "") // what would have caught it?
+	if _, failed := errors.AsType[*suiteError](err); failed {
+		err = nil
+	}
+	return v, err
+}
+
+// apply returns the text of the file with the bug in it.
+func (m mutant) apply(file string) ([]byte, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if n := strings.Count(string(text), m.old); n != 1 {
+		return nil, fmt.Errorf("the text to replace is %d times in %s, must be there once:\n%s", n, m.file, m.old)
+	}
+	return []byte(strings.Replace(string(text), m.old, m.new, 1)), nil
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	testName = "TestConformance"
+	patience = 3 * time.Minute // for one run; one that takes longer hangs
+)
+
+// A suiteError says that the suite ran, and failed.
+type suiteError struct {
+	hung   bool
+	output string
+}
+
+// Error shows the end of what the suite has printed.
+func (e *suiteError) Error() string {
+	tail := e.output[max(0, len(e.output)-4000):]
+	if e.hung {
+		return "the suite did not end:\n" + tail
+	}
+	return "the suite fails:\n" + tail
+}
+
+// build compiles the tests of a store, with the replacements of an overlay file unless that is "", and
+// returns the program.
+func (b bench) build(ctx context.Context, store, overlay string) (string, error) {
+	program := filepath.Join(b.work, store+".test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-o", program, "-overlay="+overlay, "./transport/"+store)
+	build.Dir = b.root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the tests: %w\n%s", err, out)
+	}
+	return program, nil
+}
+
+// suite runs the cases of the conformance test whose names begin with prefix. It returns those that
+// failed, with a *suiteError; any other error means that there was nothing to run.
+func (b bench) suite(ctx context.Context, store, program, prefix string) (failed []string, err error) {
+	pattern := "^" + testName + "$"
+	for part := range strings.SplitSeq(prefix, "/") {
+		pattern += "/^" + regexp.QuoteMeta(strings.ReplaceAll(part, " ", "_"))
+	}
+	var out bytes.Buffer
+	test := exec.CommandContext(ctx, program, "-test.v", "-test.run="+pattern, "-test.timeout="+patience.String(), "-test.parallel=16", "-rapid.nofailfile")
+	test.Dir = filepath.Join(b.root, "transport", store)
+	test.Stdout, test.Stderr = &out, &out
+	err = test.Run()
+	_, failure := errors.AsType[*exec.ExitError](err)
+	switch text := out.String(); {
+	case err != nil && !failure:
+		return nil, fmt.Errorf("run the tests: %w", err)
+	case !strings.Contains(text, "=== RUN   "+testName+"/"):
+		return nil, fmt.Errorf("the package has no %s with the case %q:\n%s", testName, prefix, text)
+	case err == nil:
+		return nil, nil
+	default:
+		return failures(text), &suiteError{hung: strings.Contains(text, "panic: test timed out"), output: text}
+	}
+}
+
+// failures are the names of the cases that failed, as they are in the suite, but for spaces.
+func failures(output string) []string {
+	var names []string
+	for _, match := range regexp.MustCompile(`(?m)^ *--- FAIL: `+testName+`/(\S+)`).FindAllStringSubmatch(output, -1) {
+		names = append(names, strings.ReplaceAll(match[1], "_", " "))
+	}
+	slices.Sort(names)
+	return names
+}
