@@ -26,7 +26,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -38,12 +38,13 @@ func main() {
 }
 
 // run is the program: the demonstration, or one of the processes that it starts.
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 && (args[0] == "worker" || args[0] == "cron") {
-		return runProcess(ctx, args[0], args[1:])
+		return runProcess(ctx, args[0], args[1:], stderr)
 	}
-	d := demonstration{out: os.Stdout}
+	d := demonstration{out: stdout}
 	flags := flag.NewFlagSet("emailqueue", flag.ContinueOnError)
+	flags.SetOutput(stderr)
 	flags.IntVar(&d.rows, "rows", 1000, "rows of email_queue")
 	flags.IntVar(&d.kills, "kills", 0, "workers to kill with SIGKILL, at random moments")
 	flags.IntVar(&d.workers, "workers", 2, "worker processes")
@@ -53,7 +54,7 @@ func run(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp
 	}
-	if flags.NArg() > 0 || d.rows < 1 || d.kills < 0 || d.workers < 1 || d.perSecond < 1 {
+	if flags.NArg() > 0 || d.rows < 1 || d.kills < 0 || d.workers < 1 || d.perSecond < 1 || d.sync != "full" && d.sync != "normal" {
 		flags.Usage()
 		return flag.ErrHelp
 	}
@@ -64,8 +65,8 @@ func run(ctx context.Context, args []string) error {
 // Times of the processes. They are short because the demonstration is; a real worker leaves the lease
 // at 30 s, retries after minutes and looks at the table every second or so.
 const (
-	lease       = 4 * time.Second
-	mailTimeout = 3 * time.Second
+	lease       = 10 * time.Second
+	mailTimeout = 5 * time.Second
 	retryDelay  = 200 * time.Millisecond
 	moveEvery   = 100 * time.Millisecond
 	lookEvery   = 500 * time.Millisecond
@@ -89,9 +90,10 @@ func (o options) dsn() string {
 }
 
 // runProcess is a worker or the cron job, until ctx or the standard input ends.
-func runProcess(ctx context.Context, role string, args []string) error {
+func runProcess(ctx context.Context, role string, args []string, stderr io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("emailqueue "+role, flag.ContinueOnError)
+	flags.SetOutput(stderr)
 	flags.StringVar(&o.database, "database", "", "the file")
 	flags.StringVar(&o.sync, "sync", "full", "full or normal")
 	flags.StringVar(&o.smtp, "smtp", "", "host:port of the mail server")
@@ -109,7 +111,7 @@ func runProcess(ctx context.Context, role string, args []string) error {
 		stop()
 	}()
 	name := flags.Arg(0)
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("process", name)
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})).With("process", name)
 	mail := &mailer{addr: o.smtp, name: name, timeout: mailTimeout}
 	if role == "cron" {
 		return runCron(ctx, o, mail, log)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,7 +24,7 @@ import (
 // TestMain makes the test binary the program as well: the demonstration starts its executable again.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "cron") {
-		if err := run(context.Background(), os.Args[1:]); err != nil {
+		if err := run(context.Background(), os.Args[1:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -85,19 +87,31 @@ func TestKills(t *testing.T) {
 // TestProgram runs the program as a user does.
 func TestProgram(t *testing.T) {
 	dir := t.TempDir()
+	var out, errs bytes.Buffer
 	args := []string{"-rows", "60", "-workers", "1", "-dir", dir}
-	if err := run(t.Context(), args); err != nil {
-		t.Fatal(err)
+	if err := run(t.Context(), args, &out, &errs); err != nil || errs.Len() > 0 {
+		t.Fatalf("%v\n%s%s", err, &out, &errs)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "emailqueue.db")); err != nil {
+	// Of 60 rows, numbers 7 and 57 have no mailbox and 13 is always busy.
+	last := `{"rows":60,"sent":57,"retried":6,"dead":3,"kills":0,"twice":0,"twice_explained":0,"left":0}`
+	if !strings.HasSuffix(out.String(), "\n"+last+"\n") {
+		t.Errorf("the last line must be %s\n%s", last, &out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, databaseName)); err != nil {
 		t.Errorf("the database is not kept: %v", err)
 	}
-	if err := run(t.Context(), args); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if err := run(t.Context(), args, &out, &errs); err == nil || !strings.Contains(err.Error(), "is there already") {
 		t.Errorf("second run in the same folder: %v, must refuse it", err)
 	}
-	for _, args := range [][]string{{"-rows", "0"}, {"-workers", "0"}, {"-kills", "-1"}, {"more"}, {"-unknown"}, {"worker"}} {
-		if err := run(t.Context(), args); err == nil {
-			t.Errorf("arguments %q are accepted", args)
+}
+
+func TestProgramRefusesArguments(t *testing.T) {
+	for _, args := range [][]string{
+		{"-rows", "0"}, {"-workers", "0"}, {"-kills", "-1"}, {"-rate", "0"}, {"-sync", "off"}, {"more"}, {"-unknown"}, {"worker"}, {"cron", "-smtp", "x", "name"},
+	} {
+		var out, errs bytes.Buffer
+		if err := run(t.Context(), args, &out, &errs); !errors.Is(err, flag.ErrHelp) || !strings.Contains(errs.String(), "Usage of emailqueue") {
+			t.Errorf("arguments %q: %v, must show the usage", args, err)
 		}
 	}
 }

@@ -154,7 +154,7 @@ func TestJudge(t *testing.T) {
 		"an address that says nothing": {
 			evidence{rows: []row{end(1, "bob@x", outcome{sent, "", 0})}, taken: []mailserver.Mail{mail(1, "w", 0, 1)}},
 			report{Rows: 1, Sent: 1},
-			"must begin with ok.",
+			"must begin with ok,",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,7 +41,7 @@ func AnswerTo(address string) (Answer, error) {
 	case a.Kind == Busy || a.Kind == Silent, (a.Kind == OK || a.Kind == Gone) && !counted:
 		return a, nil
 	}
-	return Answer{}, fmt.Errorf("address %q: must begin with ok. gone. busy. silent. busy-N. or silent-N.", address)
+	return Answer{}, fmt.Errorf("address %q: must begin with ok, gone, busy, silent, busy-N or silent-N, and a dot", address)
 }
 
 // Address returns an address with that answer; rest is what follows it, such as "17@example.test".
