@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -160,13 +161,13 @@ type fake struct {
 	lose    bool // acknowledge and forget
 	skip    bool // record as done without handling
 	forever bool // never record as done
-	pending int
+	pending *atomic.Int64
 }
 
 func (f *fake) insert(_ context.Context, j job) error {
 	if !f.lose {
 		f.jobs <- j
-		f.pending++
+		f.pending.Add(1)
 	}
 	return nil
 }
@@ -195,7 +196,7 @@ func (f *fake) work(ctx context.Context, handle func(job)) error {
 
 func (f *fake) left(context.Context) (int, error) {
 	if f.forever {
-		return f.pending, nil
+		return int(f.pending.Load()), nil
 	}
 	return len(f.jobs), nil
 }
@@ -209,9 +210,9 @@ func TestFiguresNoticeLoss(t *testing.T) {
 		broken  *fake
 		figures []string
 	}{
-		{"acknowledged and lost", &fake{lose: true}, []string{"drain", "single", "batch"}},
+		{"acknowledged and lost", &fake{lose: true}, []string{"drain", "single", "batch", "latency"}},
 		{"done and never handled", &fake{skip: true}, []string{"drain", "latency"}},
-		{"handled and never done", &fake{forever: true}, []string{"drain"}},
+		{"handled and never done", &fake{forever: true}, []string{"drain", "latency"}},
 	} {
 		for _, f := range figures() {
 			if !slices.Contains(test.figures, f.name) {
@@ -221,7 +222,7 @@ func TestFiguresNoticeLoss(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 				defer cancel()
 				broken := *test.broken
-				broken.jobs = make(chan job, 1<<20)
+				broken.jobs, broken.pending = make(chan job, 1<<20), new(atomic.Int64)
 				if values, err := f.run(ctx, &broken, n); err == nil {
 					t.Errorf("measured %v", values)
 				}

@@ -22,15 +22,14 @@ func newTally(n int) *tally {
 	return t
 }
 
-// add reports whether i is counted for the first time.
-func (t *tally) add(i int) bool {
+// add counts i, once.
+func (t *tally) add(i int) {
 	if i < 0 || t.handled[i].Add(1) != 1 {
-		return false
+		return
 	}
 	if t.left.Add(-1) == 0 {
 		close(t.done)
 	}
-	return true
 }
 
 // wait blocks until every job has been handled.
