@@ -125,6 +125,31 @@ func TestDrainWithConcurrency(t *testing.T) {
 	}
 }
 
+// What a worker must pass over while others of its kind run is not left behind.
+func TestDrainWithLimitsOfTypesAndQueues(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var spy symphonytest.Spy
+		bus := &symphony.Bus{Transport: &spy}
+		slow := func() error { time.Sleep(time.Second); return nil }
+		symphony.Handle(bus, func(context.Context, welcome) error { return slow() }, symphony.AtMost(1))
+		symphony.Handle(bus, func(context.Context, *audit) error { return slow() })
+		w := worker(bus)
+		w.Concurrency = 8
+		w.Queues = []symphony.WorkerQueue{{Name: "default"}, {Name: "narrow", Concurrency: 1}}
+		for range 10 {
+			dispatch(t, bus, welcome{})
+			dispatch(t, bus, &audit{}, symphony.Queue("narrow"))
+		}
+		start := time.Now()
+		if es := symphonytest.Drain(t, w); len(es) != 20 {
+			t.Errorf("%d of 20 were handled: %v", len(es), lines(es))
+		}
+		if took := time.Since(start); took < 10*time.Second || took > 20*time.Second {
+			t.Errorf("20 messages, two at a time, took %v", took)
+		}
+	})
+}
+
 // A day of delays and retries runs in milliseconds.
 func TestDrainAllInFakeTime(t *testing.T) {
 	began := time.Now()
