@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -28,7 +29,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 	a.Worker.Hurry = stopNow
 	var running gauge
 	a.Bus.Handling = slices.Insert(a.Bus.Handling, 0, running.middleware())
-	sums := tally{next: a.Worker.Observer}
+	sums := tally{next: a.Worker.Observer, log: s.log}
 	a.Worker.Observer = &sums
 
 	signals := make(chan os.Signal, 2)
@@ -78,9 +79,10 @@ func (g *gauge) text() string {
 	return fmt.Sprintf("%d message%s in flight", n, plural(n))
 }
 
-// A tally counts what became of the deliveries of one worker.
+// A tally counts what became of the deliveries of one worker, and logs their steps.
 type tally struct {
 	next symphony.Observer // nil: none
+	log  *slog.Logger      // gets every step, at debug level
 
 	mu       sync.Mutex
 	outcomes map[symphony.Outcome]int
@@ -91,6 +93,8 @@ func (t *tally) Observe(ctx context.Context, e symphony.Event) {
 	if t.next != nil {
 		t.next.Observe(ctx, e)
 	}
+	t.log.DebugContext(ctx, "message "+string(e.Kind), "type", e.Envelope.Type, "id", e.Envelope.ID,
+		"attempt", e.Envelope.Attempt, "outcome", e.Outcome, "took", e.Took)
 	if e.Kind != symphony.EventSettled {
 		return
 	}
@@ -115,6 +119,7 @@ func (t *tally) text() string {
 	var parts []string
 	for _, o := range []symphony.Outcome{
 		symphony.Completed, symphony.Retried, symphony.Snoozed, symphony.Failed, symphony.Cancelled, symphony.Expired, symphony.Unhandled,
+		symphony.Released,
 	} {
 		if n := t.outcomes[o]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, o))
