@@ -2,6 +2,7 @@ package symphony
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -60,7 +61,7 @@ type Delivery struct {
 	Deadline  time.Time // no attempt may start later, by this process's monotonic clock; zero: none
 	Unhandled int       // how often it was put back because a worker had no handler
 
-	inTx bool
+	inTx int32 // atomic: 1 when its handler has completed it; the heartbeat asks meanwhile
 }
 
 // DeliveryFrom returns the delivery that is being handled in ctx; none when it is handled in place.
@@ -71,10 +72,12 @@ func DeliveryFrom(ctx context.Context) (*Delivery, bool) {
 
 type deliveryKey struct{}
 
-// CompletedInTx is for transports: the handler has completed d inside its own transaction. When the
-// handler returns, the worker asks the transport whether that transaction was committed, and counts a
-// failure if it was not. Call it on the handler's goroutine.
-func (d *Delivery) CompletedInTx() { d.inTx = true }
+// CompletedInTx is for transports: the handler has completed d inside its own transaction, and the
+// store has agreed. When the handler returns, the worker asks the transport whether that transaction
+// was committed, and counts a failure if it was not.
+func (d *Delivery) CompletedInTx() { atomic.StoreInt32(&d.inTx, 1) }
+
+func (d *Delivery) completedInTx() bool { return atomic.LoadInt32(&d.inTx) == 1 }
 
 // A Verdict says what becomes of a delivery.
 type Verdict struct {

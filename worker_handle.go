@@ -123,9 +123,9 @@ func (r *run) policy(t *task) RetryPolicy {
 
 // judge makes a verdict of what the handler returned; cause is that with which its context has ended.
 func (t *task) judge(err, cause error, policy RetryPolicy) Verdict {
-	v := Verdict{Token: t.Token, Outcome: Completed, InTx: t.inTx}
+	v := Verdict{Token: t.Token, Outcome: Completed, InTx: t.completedInTx()}
 	if err == nil {
-		if !t.inTx {
+		if !v.InTx {
 			return v
 		}
 		err = ErrNotCommitted // if that is so; else the store has no use for the verdict

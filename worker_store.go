@@ -180,6 +180,9 @@ func (r *run) renew(ctx context.Context, js []*job) (lost, cancelled []*job, err
 	}
 	for _, j := range js {
 		if slices.Contains(renewal.Lost, j.Value.Token) {
+			if j.Value.completedInTx() { // it is gone because its handler's transaction was committed
+				continue
+			}
 			lost = append(lost, j)
 		} else if slices.Contains(renewal.Cancelled, j.Value.Token) {
 			cancelled = append(cancelled, j)

@@ -80,7 +80,6 @@ func (t *Transport) Complete(ctx context.Context, tx *sql.Tx) error {
 	if !ok {
 		return errors.New("complete in a transaction: no message of a worker is handled in this context")
 	}
-	d.CompletedInTx()
 	var refused error
 	err := t.inTx(ctx, tx, func(q *queries) (err error) {
 		refused, err = t.settle(q, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}})
@@ -92,6 +91,7 @@ func (t *Transport) Complete(ctx context.Context, tx *sql.Tx) error {
 	if err != nil {
 		return fmt.Errorf("complete message %s in a transaction: %w", d.Envelope.ID, err)
 	}
+	d.CompletedInTx()
 	return nil
 }
 
