@@ -48,6 +48,7 @@ type Transport struct {
 	config  config
 	options Options
 	db      *sql.DB       // for reads, and for the caller's own transactions
+	pooled  statementPool // of db, for the caller's transactions
 	writes  *writer       // the only connection that the transport writes with
 	sends   coalescer     // single dispatches on their way
 	wake    broadcast     // there may be something to claim
@@ -87,25 +88,14 @@ func New(ctx context.Context, db *sql.DB, opts *Options) (*Transport, error) {
 	if _, ok := db.Driver().(*driver.Driver); !ok {
 		return nil, fmt.Errorf("sqlite transport on a *sql.DB: its driver is %T, must be that of modernc.org/sqlite", db.Driver())
 	}
-	path, err := fileOf(ctx, db)
-	if err != nil {
-		return nil, fmt.Errorf("sqlite transport on a *sql.DB: %w", err)
-	}
-	return open(ctx, config{path: path, synchronous: "FULL", busyTimeout: 5 * time.Second}, opts)
-}
-
-// fileOf returns the path of the main database of a connection, as SQLite knows it.
-func fileOf(ctx context.Context, q interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-},
-) (path string, err error) {
-	if err := q.QueryRowContext(ctx, "select file from pragma_database_list where name = 'main'").Scan(&path); err != nil {
-		return "", fmt.Errorf("ask for its file: %w", explain(err))
+	var path string
+	if err := db.QueryRowContext(ctx, sqlFile).Scan(&path); err != nil {
+		return nil, fmt.Errorf("sqlite transport on a *sql.DB: ask for its file: %w", explain(err))
 	}
 	if path == "" {
-		return "", errors.New("it has no file")
+		return nil, errors.New("sqlite transport on a *sql.DB: it has no file")
 	}
-	return path, nil
+	return open(ctx, config{path: path, synchronous: "FULL", busyTimeout: 5 * time.Second}, opts)
 }
 
 func open(ctx context.Context, c config, opts *Options) (*Transport, error) {
@@ -153,6 +143,7 @@ func (t *Transport) Close() error {
 	var err error
 	t.once.Do(func() {
 		close(t.closing)
+		t.pooled.close()
 		err = errors.Join(t.writes.close(), t.db.Close())
 	})
 	if err != nil {

@@ -34,28 +34,15 @@ func (s txSender) Send(ctx context.Context, envs []*symphony.Envelope) (rs []sym
 	return rs, nil
 }
 
-// inTx runs fn in the caller's transaction, after a check that it is one on this file.
-func (t *Transport) inTx(ctx context.Context, tx *sql.Tx, fn func(q *queries) error) error {
-	if err := t.check(ctx); err != nil {
-		return err
-	}
-	path, err := fileOf(ctx, tx)
-	if err != nil {
-		return err
-	}
-	if !sameFile(path, t.config.path) {
-		return fmt.Errorf("the transaction is one on another file, %s", path)
-	}
-	q := inTx(ctx, tx)
-	if err := fn(q); err != nil {
-		return err
-	}
-	return q.flush()
-}
-
 // Tx runs fn in a transaction on the file, commits it, and wakes the workers. d sends in tx. An error
 // of fn rolls back and is returned.
 func (t *Transport) Tx(ctx context.Context, b *symphony.Bus, fn func(tx *sql.Tx, d symphony.Dispatcher) error) error {
+	// Those of this process queue in order instead of trying again and again. Who writes outside tx
+	// meanwhile would wait for SQLite's lock anyway.
+	if err := t.writes.acquire(ctx); err != nil {
+		return t.fail("begin a transaction in", err)
+	}
+	defer t.writes.release()
 	tx, err := t.db.BeginTx(ctx, nil)
 	if err != nil {
 		return t.fail("begin a transaction in", t.explainOpen(err))

@@ -206,3 +206,67 @@ func TestOverview(t *testing.T) {
 		rows.Close()
 	}
 }
+
+// TestTxOfTheUsersOwnPool sends and completes in transactions of another *sql.DB on the same file.
+func TestTxOfTheUsersOwnPool(t *testing.T) {
+	own := ledger(t)
+	c, err := parseDSN("sqlite://" + own.config.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := openDB(t, c.driverDSN())
+	store, err := New(t.Context(), db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	bus := &symphony.Bus{Transport: store}
+	symphony.Handle(bus, func(ctx context.Context, m pay) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if err := errors.Join(insert(ctx, tx, m), store.Complete(ctx, tx)); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	tx, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	r, err := bus.With(store.InSQLTx(tx)).Dispatch(t.Context(), pay{7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if record := runUntil(t, bus, r.ID, monitor.Completed); sum(t, own) != 7 || record.RetryCount != 0 {
+		t.Fatalf("%d with %d retries", sum(t, own), record.RetryCount)
+	}
+}
+
+// TestDispatchBesideTx: a dispatch outside the transaction that this very process holds gets an error
+// after the busy timeout; it does not wait for ever.
+func TestDispatchBesideTx(t *testing.T) {
+	path := openTest(t, nil).config.path
+	store, err := Open(t.Context(), "sqlite://"+path+"?busy_timeout=20ms", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	bus := &symphony.Bus{Transport: store}
+	err = store.Tx(t.Context(), bus, func(*sql.Tx, symphony.Dispatcher) error {
+		_, err := bus.Dispatch(t.Context(), pay{1})
+		return err
+	})
+	if !errors.Is(err, symphony.ErrStoreBusy) {
+		t.Fatalf("%v: want ErrStoreBusy", err)
+	}
+	if _, err := bus.Dispatch(t.Context(), pay{1}); err != nil {
+		t.Fatal(err)
+	}
+}

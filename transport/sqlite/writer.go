@@ -6,16 +6,21 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
 )
 
 // A writer is the one connection that a transport writes with. SQLite lets one transaction write at
 // a time; within this process they queue here, fairly and without SQLite's sleeping, and its prepared
 // statements are kept.
 type writer struct {
-	db    *sql.DB
-	lock  chan struct{} // holds one element while nobody writes
-	conn  *sql.Conn     // nil: not open
-	stmts map[string]*sql.Stmt
+	db       *sql.DB
+	patience time.Duration // with others that write
+	lock     chan struct{} // holds one element while nobody writes
+	conn     *sql.Conn     // nil: not open
+	stmts    map[string]*sql.Stmt
 }
 
 func newWriter(c config) *writer {
@@ -24,34 +29,54 @@ func newWriter(c config) *writer {
 		panic(err)
 	}
 	db.SetMaxOpenConns(1)
-	w := &writer{db: db, lock: make(chan struct{}, 1)}
+	w := &writer{db: db, patience: c.busyTimeout, lock: make(chan struct{}, 1)}
 	w.lock <- struct{}{}
 	return w
 }
 
 var errClosed = errors.New("the transport is closed")
 
-// do runs fn in a transaction that holds the write lock from its start. ctx counts until the lock of
-// this process is had: after that the statements run to their end, because an interrupted commit has
-// an unknown outcome. fn's error rolls back.
-func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
+// acquire waits until nobody in this process writes, for as long as SQLite would wait for the lock.
+func (w *writer) acquire(ctx context.Context) error {
+	var open bool
 	select {
-	case _, ok := <-w.lock:
-		if !ok {
-			return errClosed
+	case _, open = <-w.lock:
+	default:
+		timer := time.NewTimer(w.patience)
+		defer timer.Stop()
+		select {
+		case _, open = <-w.lock:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			return fmt.Errorf("%w: this process has been writing for %v", symphony.ErrStoreBusy, w.patience)
 		}
-	case <-ctx.Done():
-		return ctx.Err()
 	}
-	defer func() { w.lock <- struct{}{} }()
-	ctx = context.WithoutCancel(ctx)
-	if err := w.open(ctx); err != nil {
+	if !open {
+		return errClosed
+	}
+	return nil
+}
+
+func (w *writer) release() { w.lock <- struct{}{} }
+
+// do runs fn in a transaction that holds the write lock from its start. ctx counts until the lock is
+// had: after that the statements run to their end, because an interrupted commit has an unknown
+// outcome. fn's error rolls back.
+func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
+	if err := w.acquire(ctx); err != nil {
 		return err
 	}
-	q := &queries{ctx: ctx, prepare: w.prepare}
-	if err := q.exec("begin immediate"); err != nil {
+	defer w.release()
+	on := context.WithoutCancel(ctx)
+	if err := w.open(on); err != nil {
+		return explain(err)
+	}
+	q := &queries{ctx: on, prepare: w.prepare}
+	if err := w.begin(ctx, q); err != nil {
 		return err
 	}
+	ctx = on
 	committed := false
 	defer func() {
 		if !committed { // also when fn panics
@@ -73,6 +98,32 @@ func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
 	return nil
 }
 
+// begin takes the lock of the file, which other processes have now and then. SQLite's own way of
+// waiting sleeps up to 100 ms between two looks and lets whoever looks more often go first; transactions
+// here take a few milliseconds.
+func (w *writer) begin(ctx context.Context, q *queries) error {
+	const first, last = 200 * time.Microsecond, 5 * time.Millisecond
+	pause := first
+	var timer *time.Timer
+	for begun := time.Now(); ; pause = min(2*pause, last) {
+		err := q.exec("begin immediate")
+		if !errors.Is(err, symphony.ErrStoreBusy) || time.Since(begun) >= w.patience {
+			return err
+		}
+		if timer == nil {
+			timer = time.NewTimer(pause)
+			defer timer.Stop()
+		} else {
+			timer.Reset(pause/2 + rand.N(pause))
+		}
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 func (w *writer) open(ctx context.Context) error {
 	if w.conn != nil {
 		return nil
@@ -80,6 +131,9 @@ func (w *writer) open(ctx context.Context) error {
 	conn, err := w.db.Conn(ctx)
 	if err != nil {
 		return err
+	}
+	if _, err := conn.ExecContext(ctx, "pragma busy_timeout = 0"); err != nil { // begin waits itself
+		return errors.Join(err, conn.Close())
 	}
 	w.conn, w.stmts = conn, make(map[string]*sql.Stmt)
 	return nil
@@ -115,92 +169,4 @@ func (w *writer) close() error {
 	close(w.lock)
 	w.reset()
 	return w.db.Close()
-}
-
-// A statement is what database/sql's statements have in common with text that is prepared each time.
-type statement interface {
-	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, args ...any) (*sql.Rows, error)
-}
-
-// queries runs statements in one transaction: the transport's own, or one of the caller's.
-type queries struct {
-	ctx     context.Context
-	prepare func(ctx context.Context, query string) (statement, error)
-	stats   map[statKey]int64 // changes to messenger_stats, not yet written
-	ready   bool              // something may have become claimable
-}
-
-// inTx runs statements in the caller's transaction. Each is prepared where it is used: statements
-// belong to a connection, and that is the caller's.
-func inTx(ctx context.Context, tx *sql.Tx) *queries {
-	return &queries{ctx: ctx, prepare: func(_ context.Context, query string) (statement, error) {
-		return unprepared{tx, query}, nil
-	}}
-}
-
-type unprepared struct {
-	tx    *sql.Tx
-	query string
-}
-
-func (u unprepared) ExecContext(ctx context.Context, args ...any) (sql.Result, error) {
-	return u.tx.ExecContext(ctx, u.query, args...)
-}
-
-func (u unprepared) QueryContext(ctx context.Context, args ...any) (*sql.Rows, error) {
-	return u.tx.QueryContext(ctx, u.query, args...)
-}
-
-func (q *queries) exec(query string, args ...any) error {
-	s, err := q.prepare(q.ctx, query)
-	if err != nil {
-		return explain(err)
-	}
-	_, err = s.ExecContext(q.ctx, args...)
-	return explain(err)
-}
-
-// affected is exec that says how many rows were changed.
-func (q *queries) affected(query string, args ...any) (int64, error) {
-	s, err := q.prepare(q.ctx, query)
-	if err != nil {
-		return 0, explain(err)
-	}
-	r, err := s.ExecContext(q.ctx, args...)
-	if err != nil {
-		return 0, explain(err)
-	}
-	return r.RowsAffected()
-}
-
-// each calls fn for every row.
-func (q *queries) each(query string, args []any, fn func(rows *sql.Rows) error) error {
-	s, err := q.prepare(q.ctx, query)
-	if err != nil {
-		return explain(err)
-	}
-	rows, err := s.QueryContext(q.ctx, args...)
-	if err != nil {
-		return explain(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := fn(rows); err != nil {
-			return err
-		}
-	}
-	return explain(rows.Err())
-}
-
-// one reads the first row into dest and says whether there was one.
-func (q *queries) one(query string, args []any, dest ...any) (found bool, err error) {
-	err = q.each(query, args, func(rows *sql.Rows) error {
-		if found {
-			return nil
-		}
-		found = true
-		return rows.Scan(dest...)
-	})
-	return found, err
 }
