@@ -95,23 +95,30 @@ func (s *session) write(t table) {
 		}
 		return
 	}
+	for n, text := range t.aligned() {
+		if n == 0 {
+			text = s.paint(s.std.Out, bold, text)
+		}
+		fmt.Fprintln(s.std.Out, text)
+	}
+}
+
+func (t table) aligned() []string {
 	widths := make([]int, len(t[0]))
 	for _, row := range t {
 		for i, cell := range lines(row) {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
+	rows := make([]string, len(t))
 	for n, row := range t {
 		var b strings.Builder
 		for i, cell := range lines(row) {
 			fmt.Fprintf(&b, "%-*s  ", widths[i], cell)
 		}
-		text := strings.TrimRight(b.String(), " ")
-		if n == 0 {
-			text = s.paint(s.std.Out, bold, text)
-		}
-		fmt.Fprintln(s.std.Out, text)
+		rows[n] = strings.TrimRight(b.String(), " ")
 	}
+	return rows
 }
 
 func lines(cells []string) []string {

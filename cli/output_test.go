@@ -19,6 +19,13 @@ func TestTableForPrograms(t *testing.T) {
 	}
 }
 
+func TestTableForPeople(t *testing.T) {
+	got := table{{"NAME", "N"}, {"é\n", "1"}, {"longer", ""}}.aligned()
+	if diff := cmp.Diff([]string{"NAME    N", "é       1", "longer"}, got); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}
+
 func TestLists(t *testing.T) {
 	type item struct {
 		N string `json:"n"`
