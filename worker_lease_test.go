@@ -292,9 +292,9 @@ func TestMessageThatCrashedTwiceRunsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, g := newProbe(), newGauge()
 		bus := &symphony.Bus{Transport: p}
-		gauged(bus, g, "culprit", 5*time.Second)
-		gauged(bus, g, "limited", time.Second, symphony.AtMost(1))
-		gauged(bus, g, "other", 3*time.Second)
+		g.handle(bus, "culprit", 5*time.Second)
+		g.handle(bus, "limited", time.Second, symphony.AtMost(1))
+		g.handle(bus, "other", 3*time.Second)
 		culprits := dispatchRaw(t, bus, "culprit", 2)
 		abandon(t, p, 2)
 		abandon(t, p, 2) // both have crashed twice
@@ -313,6 +313,73 @@ func TestMessageThatCrashedTwiceRunsAlone(t *testing.T) {
 			t.Errorf("%d culprits at once, %d in all", most, g.totalOf("culprit"))
 		}
 	})
+}
+
+// One that must run alone may wait for long. Meanwhile its lease may be lost, and the worker may stop.
+func TestMessageThatWaitsToRunAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		meanwhile func(t *testing.T, p *probe, stop func() error)
+		verdict   bool // that gives it back
+	}{
+		"is kept":                 {func(*testing.T, *probe, func() error) { pass(3 * time.Minute) }, false},
+		"is given back at a stop": {func(_ *testing.T, _ *probe, stop func() error) { _ = stop() }, true},
+		"is given back before its lease ends": {func(_ *testing.T, p *probe, _ func() error) {
+			p.mu.Lock()
+			p.fail = func(call string) error {
+				if call == "renew" {
+					return errors.New("unreachable")
+				}
+				return nil
+			}
+			p.mu.Unlock()
+			pass(26 * time.Second)
+		}, true},
+		"is dropped when its lease is lost": {func(t *testing.T, p *probe, _ func() error) {
+			steal(t, p)
+			pass(11 * time.Second)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, g := newProbe(), newGauge()
+				bus := &symphony.Bus{Transport: p}
+				g.handle(bus, "culprit", time.Second)
+				taking(bus, 2*time.Minute)
+				culprit := dispatchRaw(t, bus, "culprit", 1)[0]
+				abandon(t, p, 1)
+				abandon(t, p, 1)
+				postpone(t, p, 5*time.Second)
+				dispatch(t, bus, 1)
+				o := &observer{seen: make(map[symphony.ID][]symphony.Event)}
+				stop := run(t, &symphony.Worker{Bus: bus, Observer: o})
+				pass(6 * time.Second)
+				if rec := p.record(t, culprit); rec.Status != monitor.Processing || g.totalOf("culprit") > 0 {
+					t.Fatalf("it is %s and ran %d times, want it claimed and waiting", rec.Status, g.totalOf("culprit"))
+				}
+				c.meanwhile(t, p, stop)
+				released := slices.ContainsFunc(o.of(culprit.ID), func(e symphony.Event) bool { return e.Outcome == symphony.Released })
+				if released != c.verdict {
+					t.Errorf("released: %v, want %v; events %+v", released, c.verdict, o.of(culprit.ID))
+				}
+				_ = stop()
+				pass(3 * time.Minute) // the handler that does not listen ends too
+			})
+		})
+	}
+}
+
+// postpone claims a message and snoozes it.
+func postpone(t *testing.T, p *probe, d time.Duration) {
+	t.Helper()
+	ds, err := p.Transport.Receive(t.Context(), symphony.Claim{
+		Worker: "other", Queues: []symphony.QueueClaim{{Name: "default"}}, Max: 1, Lease: time.Minute,
+	})
+	if err == nil {
+		err = p.Transport.Settle(t.Context(), []symphony.Verdict{{Token: ds[0].Token, Outcome: symphony.Snoozed, After: d}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // aloneObserver checks that nothing runs when a culprit starts, and that nothing starts beside one.

@@ -115,27 +115,13 @@ func (r *run) subscribe(ctx context.Context) error {
 	return store.Subscribe(ctx, subs)
 }
 
-// upkeep does the store's chores about every minute, and tells it every ten that the subscribers live.
-func (r *run) upkeep(ctx context.Context) {
-	m, ok := As[Maintainer](r.Transport)
-	for n := 1; ctx.Err() == nil; n++ {
-		for more := ok; more; {
-			var err error
-			if more, err = m.Maintain(ctx); err != nil && ctx.Err() == nil {
-				r.engine.Trouble("maintain itself", err)
-				break
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(retry.Exponential{Delay: time.Minute}.Wait(1)):
-		}
-		if n%10 > 0 {
-			continue
-		}
-		if err := r.subscribe(ctx); err != nil && ctx.Err() == nil {
-			r.engine.Trouble("keep the subscriptions", err)
-		}
+// upkeep does the store's chores of about a minute, and tells it every ten that the subscribers live.
+func (r *run) upkeep(ctx context.Context, round int) (more bool, err error) {
+	if round%10 == 9 {
+		err = r.subscribe(ctx)
 	}
+	if m, ok := As[Maintainer](r.Transport); ok && err == nil {
+		return m.Maintain(ctx)
+	}
+	return false, err
 }

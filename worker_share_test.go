@@ -57,9 +57,9 @@ func (g *gauge) totalOf(name string) int {
 	return g.total[name]
 }
 
-// gauged handles messages of a type by name: it counts them for their queue, their type and all, and
+// handle handles messages of a type by name: it counts them for their queue, their type and all, and
 // takes d, or until its context ends.
-func gauged(bus *symphony.Bus, g *gauge, typ string, d time.Duration, opts ...symphony.HandlerOption) {
+func (g *gauge) handle(bus *symphony.Bus, typ string, d time.Duration, opts ...symphony.HandlerOption) {
 	symphony.HandleRaw(bus, typ, func(ctx context.Context, env *symphony.Envelope) error {
 		names := []string{env.Queue, env.Type, "handler " + typ, "all"}
 		g.enter(names...)
@@ -88,7 +88,7 @@ func TestQueuesShareByWeight(t *testing.T) {
 		t.Run(fmt.Sprint(concurrency), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				bus, g := &symphony.Bus{Transport: newProbe()}, newGauge()
-				gauged(bus, g, "a", time.Second)
+				g.handle(bus, "a", time.Second)
 				dispatchRaw(t, bus, "a", 2000, symphony.Queue("heavy"))
 				dispatchRaw(t, bus, "a", 2000, symphony.Queue("light"))
 				stop := run(t, &symphony.Worker{
@@ -109,7 +109,7 @@ func TestQueuesShareByWeight(t *testing.T) {
 func TestStrictQueuesWaitForTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus, g := &symphony.Bus{Transport: newProbe()}, newGauge()
-		gauged(bus, g, "a", time.Second)
+		g.handle(bus, "a", time.Second)
 		dispatchRaw(t, bus, "a", 10, symphony.Queue("second"))
 		dispatchRaw(t, bus, "a", 30, symphony.Queue("first"))
 		run(t, &symphony.Worker{
@@ -126,7 +126,7 @@ func TestStrictQueuesWaitForTheFirst(t *testing.T) {
 func TestQueueNeverHasMoreThanItsConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bus, g := &symphony.Bus{Transport: newProbe()}, newGauge()
-		gauged(bus, g, "a", time.Second)
+		g.handle(bus, "a", time.Second)
 		dispatchRaw(t, bus, "a", 40, symphony.Queue("narrow"))
 		dispatchRaw(t, bus, "a", 200, symphony.Queue("wide"))
 		run(t, &symphony.Worker{Bus: bus, Queues: []symphony.WorkerQueue{{Name: "narrow", Concurrency: 2}, {Name: "wide"}}})
@@ -149,8 +149,8 @@ func TestTypeNeverRunsMoreThanAtMost(t *testing.T) {
 				if hidden {
 					bus.Transport = struct{ symphony.Transport }{p}
 				}
-				gauged(bus, g, "slow", time.Second, symphony.AtMost(2), symphony.Alias("slow.old"))
-				gauged(bus, g, "quick", time.Second)
+				g.handle(bus, "slow", time.Second, symphony.AtMost(2), symphony.Alias("slow.old"))
+				g.handle(bus, "quick", time.Second)
 				dispatchRaw(t, bus, "slow", 15)
 				dispatchRaw(t, bus, "slow.old", 15)
 				dispatchRaw(t, bus, "quick", 100)
@@ -179,7 +179,7 @@ func TestSaturatedTypeIsNotClaimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, g := newProbe(), newGauge()
 		bus := &symphony.Bus{Transport: p}
-		gauged(bus, g, "slow", time.Hour, symphony.AtMost(1))
+		g.handle(bus, "slow", time.Hour, symphony.AtMost(1))
 		rs := dispatchRaw(t, bus, "slow", 3)
 		run(t, &symphony.Worker{Bus: bus})
 		synctest.Wait()
@@ -202,7 +202,7 @@ func TestHeldOnesStartFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, g := newProbe(), newGauge()
 		bus := &symphony.Bus{Transport: p}
-		gauged(bus, g, "slow", time.Second, symphony.AtMost(1))
+		g.handle(bus, "slow", time.Second, symphony.AtMost(1))
 		rs := dispatchRaw(t, bus, "slow", 3)
 		run(t, &symphony.Worker{Bus: bus})
 		pass(4 * time.Second)
@@ -220,9 +220,9 @@ func TestWaitingClaimLearnsOfRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, g := newProbe(), newGauge()
 		bus := &symphony.Bus{Transport: p}
-		gauged(bus, g, "slow", 5*time.Second, symphony.AtMost(1))
+		g.handle(bus, "slow", 5*time.Second, symphony.AtMost(1))
 		w := &symphony.Worker{Bus: bus, Queues: []symphony.WorkerQueue{{Name: "default"}, {Name: "narrow", Concurrency: 1}}}
-		gauged(bus, g, "other", 5*time.Second)
+		g.handle(bus, "other", 5*time.Second)
 		dispatchRaw(t, bus, "slow", 1)
 		dispatchRaw(t, bus, "other", 1, symphony.Queue("narrow"))
 		run(t, w)

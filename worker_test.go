@@ -106,7 +106,7 @@ func (p *probe) asked() []symphony.Claim {
 	return slices.Clone(p.claims)
 }
 
-// status returns the state of the message of receipt r.
+// record returns what the store knows about the message of receipt r.
 func (p *probe) record(t *testing.T, r symphony.Receipt) monitor.Record {
 	t.Helper()
 	rec, err := p.Find(t.Context(), r.ID)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -87,12 +88,28 @@ func (e *Engine[V]) open() {
 			switch {
 			case err == nil:
 				e.opened, e.claim.fails = true, 0
-				e.callers.Go(func() { e.Upkeep(e.intake) })
+				e.callers.Go(e.upkeep)
 			case !ended:
 				e.claimFailed("make the worker known", err)
 			}
 		}
 	})
+}
+
+func (e *Engine[V]) upkeep() {
+	for round := 0; e.intake.Err() == nil; round++ {
+		for more := true; more; {
+			var err error
+			if more, err = e.Upkeep(e.intake, round); err != nil && e.intake.Err() == nil {
+				e.trouble("maintain the store", err)
+				more = false
+			}
+		}
+		select {
+		case <-e.intake.Done():
+		case <-time.After(54*time.Second + rand.N(12*time.Second)):
+		}
+	}
 }
 
 // claimFailed ends the engine if the store cannot ever be used as it is.

@@ -31,8 +31,11 @@ type Config[V any] struct {
 	Claim  func(ctx context.Context, c Claim) ([]*Job[V], error) // blocks until there is a job
 	Settle func(ctx context.Context, js []*Job[V]) error         // hands over their verdicts
 	Renew  func(ctx context.Context, js []*Job[V]) (lost, cancelled []*Job[V], err error)
-	Fatal  func(err error) bool      // an error of Open or of the first claims that will stay
-	Upkeep func(ctx context.Context) // runs from Open until nothing more is claimed
+	Fatal  func(err error) bool // an error of Open or of the first claims that will stay
+
+	// Upkeep is called about every minute from Open until nothing more is claimed, and again at once
+	// while there is more to do.
+	Upkeep func(ctx context.Context, round int) (more bool, err error)
 
 	// Exchange, if there is one, does what Settle and then Claim do, but does not block. Claimed jobs are
 	// valid without an error only.
@@ -118,9 +121,11 @@ type Engine[V any] struct {
 	intake              context.Context // of what brings new work; ends when nothing more is claimed
 	calls               context.Context // of verdicts and leases; ends last
 	endIntake, endCalls context.CancelFunc
-	trouble             trouble
+	troubleMu           sync.Mutex
+	troubleAt           time.Time // of the last line in the log about the store
 	finished            *gather.Basket[*Job[V]]
 	answers             chan func() // of calls; there is room for one of each
+	idle                chan func() // goroutines of handlers wait there for the next one
 	handlers, callers   sync.WaitGroup
 
 	now     time.Time // of this step
@@ -157,9 +162,9 @@ type Engine[V any] struct {
 // New returns an engine that is to be run once.
 func New[V any](c Config[V]) *Engine[V] {
 	e := &Engine[V]{Config: c}
-	e.trouble.log = c.Log
 	e.finished = gather.New[*Job[V]]()
 	e.answers = make(chan func(), 3)
+	e.idle = make(chan func())
 	e.inHand = make(map[*Job[V]]struct{})
 	e.kinds = make(map[*Kind]struct{})
 	return e
@@ -175,6 +180,7 @@ func (e *Engine[V]) Run(ctx context.Context) (stuck []*Job[V], err error) {
 	e.idleSince = e.began
 	e.renewal.next = e.began.Add(e.Lease / 3)
 	e.pump(ctx.Done())
+	close(e.idle)
 	e.endIntake()
 	e.endCalls()
 	e.callers.Wait()
@@ -250,10 +256,23 @@ func (e *Engine[V]) Go(js []*Job[V], f func()) {
 	for _, j := range js {
 		j.Context, j.end, j.company = ctx, end, len(js) > 1
 	}
-	e.handlers.Go(func() {
+	work := func() {
 		defer end(nil)
 		f()
-	})
+	}
+	select {
+	case e.idle <- work:
+	default:
+		e.handlers.Go(func() { e.serve(work) })
+	}
+}
+
+// serve runs work, and then what comes next: the stack of this goroutine has grown already to what
+// handlers need, which for a short one is half of the cost.
+func (e *Engine[V]) serve(work func()) {
+	for more := true; more; work, more = <-e.idle {
+		work()
+	}
 }
 
 // Finish gives a job with its verdict back to the engine. It may be called by any goroutine.

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 )
 
@@ -38,7 +36,7 @@ func (e *Engine[V]) call(c *call, f func() func()) {
 func (e *Engine[V]) failed(c *call, what string, err error) {
 	c.fails++
 	c.next = e.now.Add(pause(c.fails))
-	e.Trouble(what, err)
+	e.trouble(what, err)
 }
 
 // pause returns how long to wait after so many failures: at most 50 ms at first, at most 2 s at last, and
@@ -134,21 +132,12 @@ func (e *Engine[V]) settled(js []*Job[V], err error) {
 	}
 }
 
-// Trouble logs that a call of the store has failed, one line a second at most. It may be called by any
-// goroutine.
-func (e *Engine[V]) Trouble(what string, err error) { e.trouble.report(what, err) }
-
-type trouble struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	last time.Time
-}
-
-func (t *trouble) report(what string, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if now := time.Now(); t.last.IsZero() || now.Sub(t.last) >= time.Second {
-		t.last = now
-		t.log.Error("the store failed, the worker tries again", "to", what, "error", err)
+// trouble logs that a call of the store has failed, one line a second at most. Any goroutine may call it.
+func (e *Engine[V]) trouble(what string, err error) {
+	e.troubleMu.Lock()
+	defer e.troubleMu.Unlock()
+	if now := time.Now(); e.troubleAt.IsZero() || now.Sub(e.troubleAt) >= time.Second {
+		e.troubleAt = now
+		e.Log.Error("the store failed, the worker tries again", "to", what, "error", err)
 	}
 }

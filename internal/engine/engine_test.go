@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/symphony-messenger/symphony/internal/share"
+)
+
+// The behaviour of workers is tested with messages and a store, in the root package. Here is what only
+// the engine knows.
+
+// endless returns an engine with a store that always has more, whose jobs do what do says.
+func endless(limits Limits, do func(*Job[int])) *Engine[int] {
+	var e *Engine[int]
+	next := 0
+	claim := func(_ context.Context, c Claim) ([]*Job[int], error) {
+		js := make([]*Job[int], c.Max)
+		for i := range js {
+			next++
+			js[i] = &Job[int]{Value: next, Queue: "q", Lease: time.Now().Add(time.Minute)}
+		}
+		return js, nil
+	}
+	q := share.New(false)
+	q.Add("q", 1, 0)
+	c := Config[int]{
+		Concurrency: 10, Lease: time.Minute, Grace: time.Second, Limits: limits, Queues: q, Log: slog.New(slog.DiscardHandler),
+		Stopping: errors.New("stopping"),
+		Open:     func(context.Context) error { return nil },
+		Claim:    claim,
+		Settle:   func(context.Context, []*Job[int]) error { return nil },
+		Renew:    func(context.Context, []*Job[int]) (lost, cancelled []*Job[int], err error) { return nil, nil, nil },
+		Fatal:    func(error) bool { return false },
+		Upkeep:   func(context.Context, int) (bool, error) { return false, nil },
+		Exchange: func(ctx context.Context, _ []*Job[int], c Claim) ([]*Job[int], error) { return claim(ctx, c) },
+		Start: func(js []*Job[int]) {
+			for _, j := range js {
+				e.Go([]*Job[int]{j}, func() {
+					defer e.Finish(j)
+					do(j)
+				})
+			}
+		},
+		Refuse: func(*Job[int], Cause) {},
+		Lost:   func([]*Job[int]) {},
+	}
+	e = New(c)
+	return e
+}
+
+func TestGoroutinesOfHandlersServeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		most, done := 0, 0
+		e := endless(Limits{Messages: 5000}, func(*Job[int]) {
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			done++
+			most = max(most, runtime.NumGoroutine())
+		})
+		before := runtime.NumGoroutine()
+		if stuck, err := e.Run(t.Context()); err != nil || stuck != nil {
+			t.Fatal(stuck, err)
+		}
+		// Ten run; one that has just finished may not wait for work yet when the next one starts.
+		if grown := most - before; done != 5000 || grown > 10*3 {
+			t.Errorf("%d jobs with %d goroutines more than before", done, grown)
+		}
+	})
+}
+
+func TestHandlerThatEndsItsGoroutineHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := endless(Limits{Messages: 1000}, func(j *Job[int]) {
+			if j.Value%3 == 0 {
+				runtime.Goexit()
+			}
+		})
+		if stuck, err := e.Run(t.Context()); err != nil || stuck != nil {
+			t.Fatal(stuck, err)
+		}
+	})
+}
+
+func TestPausesGrow(t *testing.T) {
+	for fails, most := range map[int]time.Duration{1: 50 * time.Millisecond, 2: 100 * time.Millisecond, 6: 1600 * time.Millisecond, 7: 2 * time.Second, 1e6: 2 * time.Second} {
+		for range 100 {
+			if got := pause(fails); got < most/2 || got > most {
+				t.Fatalf("pause after %d failures: %v, want %v to %v", fails, got, most/2, most)
+			}
+		}
+	}
+}
