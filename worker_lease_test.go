@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -269,132 +268,51 @@ func TestExpiredMessageIsNotStarted(t *testing.T) {
 	})
 }
 
-func TestCrashLoopIsNotRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newProbe()
-		bus := &symphony.Bus{Transport: p}
-		ran := 0
-		symphony.Handle(bus, func(context.Context, task) error { ran++; return nil })
-		r := dispatch(t, bus, 1)[0]
-		for range 3 {
-			abandon(t, p, 1)
-		}
-		run(t, &symphony.Worker{Bus: bus, MaxCrashes: 3})
-		synctest.Wait()
-		rec := p.record(t, r)
-		if rec.Status != monitor.Failed || rec.Reason != symphony.ReasonCrashLoop || ran > 0 || !strings.HasPrefix(rec.LastError, "3 leases ran out") {
-			t.Errorf("%s (%s): %s; ran %d times", rec.Status, rec.Reason, rec.LastError, ran)
-		}
-	})
+// A late store brings deliveries long after it has leased them.
+type late struct {
+	*probe
+	by time.Duration
 }
 
-func TestMessageThatCrashedTwiceRunsAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, g := newProbe(), newGauge()
-		bus := &symphony.Bus{Transport: p}
-		g.handle(bus, "culprit", 5*time.Second)
-		g.handle(bus, "limited", time.Second, symphony.AtMost(1))
-		g.handle(bus, "other", 3*time.Second)
-		culprits := dispatchRaw(t, bus, "culprit", 2)
-		abandon(t, p, 2)
-		abandon(t, p, 2) // both have crashed twice
-		var others []symphony.Receipt
-		run(t, &symphony.Worker{Bus: bus, Queues: []symphony.WorkerQueue{{Name: "early"}, {Name: "default"}}, Strict: true, Observer: aloneObserver{t, g}})
-		others = append(others, dispatchRaw(t, bus, "other", 3, symphony.Queue("early"))...)
-		others = append(others, dispatchRaw(t, bus, "limited", 3, symphony.Queue("early"))...)
-		others = append(others, dispatchRaw(t, bus, "other", 20)...)
-		pass(2 * time.Minute)
-		for i, r := range slices.Concat(culprits, others) {
-			if rec := p.record(t, r); rec.Status != monitor.Completed {
-				t.Errorf("message %d (%s) is %s", i, rec.Type, rec.Status)
-			}
-		}
-		if most := g.mostOf("culprit"); most != 1 || g.totalOf("culprit") != 2 {
-			t.Errorf("%d culprits at once, %d in all", most, g.totalOf("culprit"))
-		}
-	})
+func (l *late) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
+	ds, err := l.probe.Receive(ctx, c)
+	if err == nil && l.by > 0 {
+		time.Sleep(l.by)
+		l.by = 0
+	}
+	return ds, err
 }
 
-// One that must run alone may wait for long. Meanwhile its lease may be lost, and the worker may stop.
-func TestMessageThatWaitsToRunAlone(t *testing.T) {
+func TestDeliveryThatComesLateIsNotStarted(t *testing.T) {
 	for name, c := range map[string]struct {
-		meanwhile func(t *testing.T, p *probe, stop func() error)
-		verdict   bool // that gives it back
+		stamps []symphony.Stamp
+		want   []symphony.Outcome
 	}{
-		"is kept":                 {func(*testing.T, *probe, func() error) { pass(3 * time.Minute) }, false},
-		"is given back at a stop": {func(_ *testing.T, _ *probe, stop func() error) { _ = stop() }, true},
-		"is given back before its lease ends": {func(_ *testing.T, p *probe, _ func() error) {
-			p.mu.Lock()
-			p.fail = func(call string) error {
-				if call == "renew" {
-					return errors.New("unreachable")
-				}
-				return nil
-			}
-			p.mu.Unlock()
-			pass(26 * time.Second)
-		}, true},
-		"is dropped when its lease is lost": {func(t *testing.T, p *probe, _ func() error) {
-			steal(t, p)
-			pass(11 * time.Second)
-		}, false},
+		"lease":  {nil, []symphony.Outcome{symphony.Released, symphony.Completed}},
+		"expiry": {[]symphony.Stamp{symphony.Expires(20 * time.Second)}, []symphony.Outcome{symphony.Expired}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p, g := newProbe(), newGauge()
-				bus := &symphony.Bus{Transport: p}
-				g.handle(bus, "culprit", time.Second)
-				taking(bus, 2*time.Minute)
-				culprit := dispatchRaw(t, bus, "culprit", 1)[0]
-				abandon(t, p, 1)
-				abandon(t, p, 1)
-				postpone(t, p, 5*time.Second)
-				dispatch(t, bus, 1)
-				o := &observer{seen: make(map[symphony.ID][]symphony.Event)}
-				stop := run(t, &symphony.Worker{Bus: bus, Observer: o})
-				pass(6 * time.Second)
-				if rec := p.record(t, culprit); rec.Status != monitor.Processing || g.totalOf("culprit") > 0 {
-					t.Fatalf("it is %s and ran %d times, want it claimed and waiting", rec.Status, g.totalOf("culprit"))
+				p := newProbe()
+				bus := &symphony.Bus{Transport: &late{p, 26 * time.Second}}
+				began := time.Now()
+				symphony.Handle(bus, func(context.Context, task) error {
+					if at := time.Since(began); at < 26*time.Second {
+						t.Errorf("it started after %v", at)
+					}
+					return nil
+				})
+				dispatch(t, bus, 1, c.stamps...)
+				run(t, &symphony.Worker{Bus: bus})
+				pass(time.Minute)
+				var got []symphony.Outcome
+				for _, v := range p.verdicts() {
+					got = append(got, v.Outcome)
 				}
-				c.meanwhile(t, p, stop)
-				released := slices.ContainsFunc(o.of(culprit.ID), func(e symphony.Event) bool { return e.Outcome == symphony.Released })
-				if released != c.verdict {
-					t.Errorf("released: %v, want %v; events %+v", released, c.verdict, o.of(culprit.ID))
+				if !slices.Equal(got, c.want) {
+					t.Errorf("verdicts %v, want %v", got, c.want)
 				}
-				_ = stop()
-				pass(3 * time.Minute) // the handler that does not listen ends too
 			})
 		})
-	}
-}
-
-// postpone claims a message and snoozes it.
-func postpone(t *testing.T, p *probe, d time.Duration) {
-	t.Helper()
-	ds, err := p.Transport.Receive(t.Context(), symphony.Claim{
-		Worker: "other", Queues: []symphony.QueueClaim{{Name: "default"}}, Max: 1, Lease: time.Minute,
-	})
-	if err == nil {
-		err = p.Transport.Settle(t.Context(), []symphony.Verdict{{Token: ds[0].Token, Outcome: symphony.Snoozed, After: d}})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// aloneObserver checks that nothing runs when a culprit starts, and that nothing starts beside one.
-type aloneObserver struct {
-	t *testing.T
-	g *gauge
-}
-
-func (o aloneObserver) Observe(_ context.Context, e symphony.Event) {
-	o.g.mu.Lock()
-	defer o.g.mu.Unlock()
-	if e.Kind != symphony.EventStarted {
-		return
-	}
-	if culprits, all := o.g.now["culprit"], o.g.now["all"]; culprits > 0 || e.Envelope.Type == "culprit" && all > 0 {
-		o.t.Errorf("%s starts beside %d others, %d of them culprits", e.Envelope.Type, all, culprits)
 	}
 }
