@@ -85,7 +85,7 @@ func run(ctx context.Context, store, pattern string) error {
 		if err != nil {
 			return fmt.Errorf("mutant %q of %s: %w", m.name, m.store, err)
 		}
-		fmt.Printf("%-8s  %-6s  %s%s\n", verdict.word(), m.store, m.name, verdict.detail())
+		fmt.Println(verdict)
 		if verdict.killed {
 			killed++
 		}
@@ -111,31 +111,29 @@ type bench struct{ root, work string }
 
 // A verdict is what the suite said of a mutant.
 type verdict struct {
+	mutant
 	killed bool
-	by     string   // the case that had to fail
+	reason string   // what the case that had to fail has said
 	others []string // what failed instead
 }
 
-func (v verdict) word() string {
-	if v.killed {
-		return "killed"
+// String is one line for people, who must see that it died of its own bug.
+func (v verdict) String() string {
+	line := func(word, why string) string {
+		return fmt.Sprintf("%-8s  %-6s  %s: %s", word, v.store, v.name, why)
 	}
-	return "SURVIVED"
-}
-
-func (v verdict) detail() string {
 	switch {
 	case v.killed:
-		return "  (" + v.by + ")"
+		return line("killed", v.reason)
 	case len(v.others) > 0:
-		return fmt.Sprintf("  (%s passed; only %s failed)", v.by, strings.Join(v.others, ", "))
+		return line("SURVIVED", v.by+" passed; only these failed: "+strings.Join(v.others, ", "))
 	}
-	return "  (the whole suite passed)"
+	return line("SURVIVED", "the whole suite passed")
 }
 
 // try builds m and runs the suite on it. An error means that it could not be tried.
 func (b bench) try(ctx context.Context, m mutant) (verdict, error) {
-	v := verdict{by: m.by}
+	v := verdict{mutant: m}
 	source := filepath.Join(b.root, "transport", m.store, filepath.FromSlash(m.file))
 	broken, err := m.apply(source)
 	if err != nil {
@@ -158,11 +156,12 @@ func (b bench) try(ctx context.Context, m mutant) (verdict, error) {
 		return v, err
 	}
 	if _, err = b.suite(ctx, m.store, program, m.by); err != nil {
-		_, v.killed = errors.AsType[*suiteError](err)
-		if v.killed {
-			err = nil
+		failure, failed := errors.AsType[*suiteError](err)
+		if !failed {
+			return v, err
 		}
-		return v, err
+		v.killed, v.reason = true, failure.first()
+		return v, nil
 	}
 	v.others, err = b.suite(ctx, m.store, program, "") // what would have caught it?
 	if _, failed := errors.AsType[*suiteError](err); failed {

@@ -49,8 +49,8 @@ func memoryMutants() []mutant {
 		},
 		{
 			"acknowledged before the effect", "memory", "claim.go",
-			"		deliveries[i] = m.delivery(now, c.Lease)\n",
-			"		deliveries[i] = m.delivery(now, c.Lease)\n		t.unlease(m)\n		t.finish(m, monitor.Completed, now)\n",
+			"		deliveries[i] = m.delivery(now, now.Add(-t.shift), c.Lease)\n",
+			"		deliveries[i] = m.delivery(now, now.Add(-t.shift), c.Lease)\n		t.unlease(m)\n		t.finish(m, monitor.Completed, now)\n",
 			"lease/runs out",
 		},
 		{

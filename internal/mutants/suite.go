@@ -33,6 +33,19 @@ func (e *suiteError) Error() string {
 	return "the suite fails:\n" + tail
 }
 
+// first is the first thing that a case has complained about.
+func (e *suiteError) first() string {
+	if e.hung {
+		return "the suite did not end"
+	}
+	for _, said := range regexp.MustCompile(`(?m)^ +([a-z_]+\.go:\d+: .*)$`).FindAllStringSubmatch(e.output, -1) {
+		if !strings.HasPrefix(said[1], "transporttest.go:") { // which only says what it leaves out, and the contract
+			return fmt.Sprintf("%.180s", said[1])
+		}
+	}
+	return "the test program ended early"
+}
+
 // build compiles the tests of a store, with the replacements of an overlay file unless that is "", and
 // returns the program.
 func (b bench) build(ctx context.Context, store, overlay string) (string, error) {

@@ -121,7 +121,7 @@ func (t *Transport) claim(c symphony.Claim, now time.Time) []symphony.Delivery {
 	deliveries := make([]symphony.Delivery, len(got))
 	for i, m := range got {
 		t.leaseTo(w, m, now)
-		deliveries[i] = m.delivery(now, c.Lease)
+		deliveries[i] = m.delivery(now, now.Add(-t.shift), c.Lease)
 	}
 	return deliveries
 }

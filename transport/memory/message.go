@@ -120,12 +120,12 @@ func clonePointer(n *int) *int {
 	return &own
 }
 
-// delivery is what the worker that has leased m gets. now is the time of the store.
-func (m *message) delivery(now time.Time, lease time.Duration) symphony.Delivery {
+// delivery is what the worker that has leased m gets. now is the time of the store, here the same
+// moment by the clock of the process.
+func (m *message) delivery(now, here time.Time, lease time.Duration) symphony.Delivery {
 	env := clone(m.env)
 	env.Delay, env.At = 0, timeOf(m.scheduled)
 	env.CreatedAt, env.Attempt, env.Crashes, env.Fence = timeOf(m.created), m.retries+1, m.crashes, m.fence
-	here := time.Now()
 	d := symphony.Delivery{Envelope: env, Token: m.lease.token, ClaimedAt: timeOf(m.lease.since), Until: here.Add(lease), Unhandled: m.unhandled}
 	if m.expires == 0 {
 		env.Expires = 0

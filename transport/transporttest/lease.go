@@ -19,8 +19,8 @@ func leaseTests() []test {
 			0, leaseHolds,
 		},
 		{
-			"lease/until", "Until is when the lease ends at the earliest, by this process's monotonic clock. (Delivery)",
-			0, leaseUntil,
+			"lease/times", "ClaimedAt is by the store's clock; Until is when the lease ends at the earliest, by this process's monotonic clock. (Delivery)",
+			0, leaseTimes,
 		},
 		{
 			"lease/counts from the claim", "Leases are by the store's clock, read at the claim. (S1)",
@@ -77,13 +77,16 @@ func leaseHolds(k *kit) {
 	k.settle(done(d))
 }
 
-func leaseUntil(k *kit) {
+func leaseTimes(k *kit) {
 	k.Advance(time.Hour) // the clock of the store is not that of the process
 	k.send(message())
 	before := time.Now()
 	d := k.take("w")
 	if earliest, latest := before.Add(lease-patience), time.Now().Add(lease); d.Until.Before(earliest) || d.Until.After(latest) {
 		k.Errorf("Until is %v after the claim, want the lease, %v, or a little less", d.Until.Sub(before), lease)
+	}
+	if late := d.ClaimedAt.Sub(before.Add(time.Hour)); late < -time.Second || late > patience {
+		k.Errorf("ClaimedAt is %v after the claim, by the store's clock", late)
 	}
 	if !d.Deadline.IsZero() {
 		k.Errorf("Deadline of a message without expiry is %v", d.Deadline)
