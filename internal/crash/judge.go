@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log"
 
 	"github.com/symphony-messenger/symphony/internal/history"
 )
@@ -108,14 +108,14 @@ func (s *seen) verdict(e history.Event) {
 }
 
 // tell writes for people what a run has gone through and what it broke.
-func (r result) tell(log io.Writer) {
-	fmt.Fprintf(log, "seen: %+v, %d reruns of what a killed process held, %d unknown outcomes\n", r.seen, r.Reruns, r.Unknown)
+func (r result) tell(log *log.Logger) {
+	log.Printf("seen: %+v, %d reruns of what a killed process held, %d unknown outcomes", r.seen, r.Reruns, r.Unknown)
 	const most = 20
 	for i, v := range r.Violations {
 		if i == most {
-			fmt.Fprintf(log, "and %d more violations\n", len(r.Violations)-most)
+			log.Printf("and %d more violations", len(r.Violations)-most)
 			return
 		}
-		fmt.Fprintln(log, v)
+		log.Println(v)
 	}
 }

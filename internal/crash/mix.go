@@ -137,12 +137,12 @@ func (m mix) draw(n int, name string) drawn {
 // duration draws how many milliseconds a message takes: most are short, some outlast faults.
 func duration(rng *rand.Rand) int {
 	switch roll := rng.IntN(100); {
-	case roll < 80:
+	case roll < 70:
 		return rng.IntN(10)
-	case roll < 95:
-		return 20 + rng.IntN(80)
+	case roll < 90:
+		return 20 + rng.IntN(100)
 	}
-	return 300 + rng.IntN(1200)
+	return 200 + rng.IntN(600)
 }
 
 func (m mix) stamps(rng *rand.Rand) []symphony.Stamp {
@@ -155,9 +155,8 @@ func (m mix) stamps(rng *rand.Rand) []symphony.Stamp {
 		windows := []time.Duration{0, time.Second, time.Hour}
 		stamps = append(stamps, symphony.IdempotencyKey(fmt.Sprintf("key-%d", k), windows[k%len(windows)]))
 	}
-	wait := time.Duration(0)
 	if rng.IntN(20) == 0 {
-		wait = time.Duration(50+rng.IntN(3000)) * time.Millisecond
+		wait := time.Duration(50+rng.IntN(1500)) * time.Millisecond
 		if rng.IntN(4) == 0 {
 			stamps = append(stamps, symphony.At(time.Now().Add(wait)))
 		} else {
@@ -165,11 +164,10 @@ func (m mix) stamps(rng *rand.Rand) []symphony.Stamp {
 		}
 	}
 	if rng.IntN(40) == 0 {
-		least := 100 * time.Millisecond
-		if rng.IntN(2) == 0 {
-			least += 2 * wait
+		stamps = append(stamps, symphony.Expires(time.Duration(100+rng.IntN(900))*time.Millisecond))
+		if rng.IntN(4) == 0 { // it cannot ever run
+			stamps = append(stamps, symphony.Delay(time.Second))
 		}
-		stamps = append(stamps, symphony.Expires(least+time.Duration(rng.IntN(1000))*time.Millisecond))
 	}
 	if rng.IntN(10) == 0 {
 		stamps = append(stamps, symphony.Priority(1+rng.IntN(10)))

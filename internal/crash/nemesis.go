@@ -6,7 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
+	"log"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -27,7 +27,7 @@ type fault struct {
 // plan draws all faults of a run from its seed. No slot has two at once.
 func plan(c config) []fault {
 	rng := rand.New(rand.NewPCG(c.seed, 0))
-	const boot = 500 * time.Millisecond // a process that was started must get to work before the next fault
+	const boot = 500 * time.Millisecond     // a process that was started must get to work before the next fault
 	when := func(i, of int) time.Duration { // evenly over the time in which messages are sent
 		return time.Duration((0.03 + 0.9*(float64(i)+rng.Float64())/float64(of)) * float64(c.span()))
 	}
@@ -71,7 +71,7 @@ func plan(c config) []fault {
 type nemesis struct {
 	crew    *crew
 	journal *history.Recorder
-	log     io.Writer
+	log     *log.Logger
 	fatal   context.CancelCauseFunc
 }
 
@@ -99,7 +99,7 @@ func (n nemesis) inflict(ctx context.Context, f fault) error {
 		}
 	}
 	defer n.crew.giveBack(s)
-	fmt.Fprintf(n.log, "%8.3fs %s %s for %v\n", f.at.Seconds(), f.kind, p.spec.Name, f.length.Round(time.Millisecond))
+	n.log.Printf("%8.3fs %s %s for %v", f.at.Seconds(), f.kind, p.spec.Name, f.length.Round(time.Millisecond))
 	if err := n.note(f.kind, p); err != nil {
 		return err
 	}

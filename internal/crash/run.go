@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,15 +18,16 @@ import (
 )
 
 // run does what c says and checks what happened. It writes what it does, and what it found broken, to
-// log; its error says that something is.
-func (c config) run(ctx context.Context, log io.Writer) (r result, err error) {
+// out; its error says that something is.
+func (c config) run(ctx context.Context, out io.Writer) (r result, err error) {
+	log := log.New(out, "", 0) // which several goroutines may use
 	dir, err := os.MkdirTemp(c.dir, "crash-")
 	if err != nil {
 		return r, err
 	}
 	defer func() {
 		if err != nil || c.keep {
-			fmt.Fprintln(log, "kept:", dir)
+			log.Println("kept:", dir)
 			return
 		}
 		err = os.RemoveAll(dir)
@@ -60,8 +62,8 @@ func (c config) run(ctx context.Context, log io.Writer) (r result, err error) {
 }
 
 // work lets producers and workers do all their work under the faults of the nemesis.
-func (c config) work(ctx context.Context, st store, base spec, log io.Writer) error {
-	fmt.Fprintf(log, "seed %d: %d jobs over %v, %d kills, %d stops, %d workers with a lease of %v\n",
+func (c config) work(ctx context.Context, st store, base spec, log *log.Logger) error {
+	log.Printf("seed %d: %d jobs over %v, %d kills, %d stops, %d workers with a lease of %v",
 		c.seed, c.jobs, c.span(), c.kills, c.stops, c.workers, c.lease)
 	executable, err := os.Executable()
 	if err != nil {

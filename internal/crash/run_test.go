@@ -1,0 +1,91 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/symphony-messenger/symphony/internal/history"
+)
+
+func runTest(t *testing.T, c config) (result, error, string) {
+	t.Helper()
+	var log bytes.Buffer
+	c = c.withDefaults()
+	c.store, c.dir = "sqlite", t.TempDir()
+	if c.sabotage != "" {
+		c.drainWithin = 4 * time.Second // it may never drain
+	}
+	begun := time.Now()
+	r, err := c.run(t.Context(), &log)
+	t.Logf("took %v\n%s", time.Since(begun).Round(time.Millisecond), &log)
+	return r, err, log.String()
+}
+
+// TestFaults: under kills and pauses that hit work, nothing is lost, doubled or early.
+func TestFaults(t *testing.T) {
+	c := config{jobs: 1500, kills: 6, stops: 4, workers: 4, lease: time.Second, seed: 11}
+	r, err, _ := runTest(t, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Kills != c.kills || r.Restarts != c.kills || r.Jobs < c.jobs*8/10 || r.P99RerunS == nil {
+		t.Errorf("%+v, want %d kills and nearly %d jobs", r.Figures, c.kills, c.jobs)
+	}
+	for what, n := range map[string]int{
+		"messages of a killed process run again": r.Reruns,
+		"operations with an unknown outcome":     r.Unknown,
+		"claims after a lease ran out":           r.seen.crashed,
+		"verdicts that came too late":            r.seen.lost,
+		"claims after a failure":                 r.seen.retried,
+		"snoozed":                                r.seen.snoozed,
+		"completed in a transaction":             r.seen.inTx,
+		"not committed":                          r.seen.undone,
+		"duplicates":                             r.seen.duplicates,
+		"rolled back":                            r.seen.rolledBack,
+		"completed":                              r.seen.ends[history.Completed],
+		"failed":                                 r.seen.ends[history.Failed],
+		"cancelled":                              r.seen.ends[history.Cancelled],
+		"expired":                                r.seen.ends[history.Expired],
+	} {
+		if n == 0 {
+			t.Errorf("%s: none, so that the run has not shown anything about them", what)
+		}
+	}
+}
+
+// TestSabotage: a run finds what is broken.
+func TestSabotage(t *testing.T) {
+	for name, want := range map[string]struct {
+		stops  int
+		broken []history.Invariant // at least one of them
+		figure func(history.Figures) int
+	}{
+		"deaf": {
+			2,
+			[]history.Invariant{history.Fencing, history.OneVerdict},
+			func(f history.Figures) int { return f.StaleAccepted + f.Doubled },
+		},
+		"eraser": {0, []history.Invariant{history.NoLoss, history.AllOrNothing}, func(f history.Figures) int { return f.Lost }},
+		"thief":  {0, []history.Invariant{history.EffectOnce}, nil},
+		"hasty":  {0, []history.Invariant{history.NotEarly}, func(f history.Figures) int { return f.Early }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			r, err, log := runTest(t, config{jobs: 200, stops: want.stops, workers: 2, lease: time.Second, seed: 1, sabotage: name})
+			if err == nil {
+				t.Fatal("the run has found nothing")
+			}
+			found := slices.ContainsFunc(r.Violations, func(v history.Violation) bool { return slices.Contains(want.broken, v.Invariant) })
+			if !found || (want.figure != nil && want.figure(r.Figures) == 0) {
+				t.Errorf("%+v, want violations of %v\n%v", r.Figures, want.broken, err)
+			}
+			if !bytes.Contains([]byte(log), []byte("kept: ")) {
+				t.Error("the run has not said where its directory is")
+			}
+		})
+	}
+}
