@@ -12,32 +12,29 @@ import (
 
 // Find implements [monitor.Finder].
 func (t *Transport) Find(ctx context.Context, id symphony.ID) (monitor.Record, error) {
-	if err := t.check(ctx); err != nil {
+	var found []monitor.Record
+	err := t.read(ctx, func(q *queries) (err error) {
+		for _, look := range []struct {
+			query string
+			args  []any
+		}{
+			{sqlRecordLive, []any{id[:]}},
+			{sqlRecordFailed, filterArgs(monitor.Filter{IDs: []symphony.ID{id}})},
+			{sqlRecordHistory, []any{id[:]}},
+		} {
+			if found, err = records(q, look.query, look.args); err != nil || len(found) > 0 {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return monitor.Record{}, t.fail("find message in", err)
 	}
-	tx, err := t.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // one snapshot: it may move between the tables
-	if err != nil {
-		return monitor.Record{}, t.fail("find message in", explain(err))
+	if len(found) == 0 {
+		return monitor.Record{}, fmt.Errorf("message %s: %w", id, monitor.ErrNotFound)
 	}
-	defer func() { _ = tx.Rollback() }()
-	q := inTx(ctx, tx)
-	for _, look := range []struct {
-		query string
-		args  []any
-	}{
-		{sqlRecordLive, []any{id[:]}},
-		{sqlRecordFailed, filterArgs(monitor.Filter{IDs: []symphony.ID{id}})},
-		{sqlRecordHistory, []any{id[:]}},
-	} {
-		found, err := records(q, look.query, look.args)
-		if err != nil {
-			return monitor.Record{}, t.fail("find message in", err)
-		}
-		if len(found) > 0 {
-			return found[0], nil
-		}
-	}
-	return monitor.Record{}, fmt.Errorf("message %s: %w", id, monitor.ErrNotFound)
+	return found[0], nil
 }
 
 // records reads rows of the record_*.sql queries, which have the same columns.
@@ -93,35 +90,28 @@ func instant(ms sql.NullInt64) time.Time {
 // Counts implements [monitor.Counter].
 func (t *Transport) Counts(ctx context.Context) (monitor.Counts, error) {
 	var c monitor.Counts
-	if err := t.check(ctx); err != nil {
-		return c, t.fail("count messages in", err)
-	}
-	tx, err := t.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return c, t.fail("count messages in", explain(err))
-	}
-	defer func() { _ = tx.Rollback() }()
-	q := inTx(ctx, tx)
-	err = q.each("select queue_name, message_type, status, count from messenger_stats where count <> 0 order by queue_name, message_type, status", nil,
-		func(rows *sql.Rows) error {
-			var n monitor.Count
-			err := rows.Scan(&n.Queue, &n.Type, &n.Status, &n.N)
-			c.Counts = append(c.Counts, n)
+	err := t.read(ctx, func(q *queries) error {
+		err := q.each("select queue_name, message_type, status, count from messenger_stats where count <> 0 order by queue_name, message_type, status", nil,
+			func(rows *sql.Rows) error {
+				var n monitor.Count
+				err := rows.Scan(&n.Queue, &n.Type, &n.Status, &n.N)
+				c.Counts = append(c.Counts, n)
+				return err
+			})
+		if err != nil {
+			return err
+		}
+		now := t.clock()
+		// The heads of the queues, one for each priority: no scan of a long queue.
+		return q.each(sqlOldest, nil, func(rows *sql.Rows) error {
+			var since int64
+			err := rows.Scan(&since)
+			c.OldestReady = max(c.OldestReady, time.Duration(now-since)*time.Millisecond)
 			return err
 		})
-	if err != nil {
-		return c, t.fail("count messages in", err)
-	}
-	now := t.clock()
-	// The heads of the queues, one for each priority: no scan of a long queue.
-	err = q.each(sqlOldest, nil, func(rows *sql.Rows) error {
-		var since int64
-		err := rows.Scan(&since)
-		c.OldestReady = max(c.OldestReady, time.Duration(now-since)*time.Millisecond)
-		return err
 	})
 	if err != nil {
-		return c, t.fail("count messages in", err)
+		return monitor.Counts{}, t.fail("count messages in", err)
 	}
 	return c, nil
 }

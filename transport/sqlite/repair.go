@@ -13,16 +13,11 @@ import (
 )
 
 // Failed implements [monitor.DeadLetters].
-func (t *Transport) Failed(ctx context.Context, f monitor.Filter) ([]monitor.Record, error) {
-	if err := t.check(ctx); err != nil {
-		return nil, t.fail("list dead letters of", err)
-	}
-	tx, err := t.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return nil, t.fail("list dead letters of", explain(err))
-	}
-	defer func() { _ = tx.Rollback() }()
-	all, err := records(inTx(ctx, tx), sqlRecordFailed, filterArgs(f))
+func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (all []monitor.Record, err error) {
+	err = t.read(ctx, func(q *queries) error {
+		all, err = records(q, sqlRecordFailed, filterArgs(f))
+		return err
+	})
 	if err != nil {
 		return nil, t.fail("list dead letters of", err)
 	}

@@ -64,13 +64,7 @@ const sqlFile = "select file from pragma_database_list where name = 'main'"
 // transport's own pool the statements are prepared already; in one of another *sql.DB, which
 // database/sql tells by an error only, each is prepared where it is used.
 func (t *Transport) queriesIn(ctx context.Context, tx *sql.Tx) (q *queries, path string, err error) {
-	pooled := &queries{ctx: ctx, prepare: func(ctx context.Context, query string) (statement, error) {
-		s, err := t.pooled.get(ctx, t.db, query)
-		if err != nil {
-			return nil, err
-		}
-		return tx.StmtContext(ctx, s), nil
-	}}
+	pooled := t.prepared(ctx, tx)
 	_, err = pooled.one(sqlFile, nil, &path)
 	if err == nil || !strings.Contains(err.Error(), "statement from different database") {
 		return pooled, path, err
@@ -78,6 +72,30 @@ func (t *Transport) queriesIn(ctx context.Context, tx *sql.Tx) (q *queries, path
 	q = inTx(ctx, tx)
 	_, err = q.one(sqlFile, nil, &path)
 	return q, path, err
+}
+
+// prepared runs the pool's statements in a transaction of the pool.
+func (t *Transport) prepared(ctx context.Context, tx *sql.Tx) *queries {
+	return &queries{ctx: ctx, prepare: func(ctx context.Context, query string) (statement, error) {
+		s, err := t.pooled.get(ctx, t.db, query)
+		if err != nil {
+			return nil, err
+		}
+		return tx.StmtContext(ctx, s), nil
+	}}
+}
+
+// read runs fn on one snapshot of the file: a message may move between tables meanwhile.
+func (t *Transport) read(ctx context.Context, fn func(q *queries) error) error {
+	if err := t.check(ctx); err != nil {
+		return err
+	}
+	tx, err := t.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	return fn(t.prepared(ctx, tx))
 }
 
 // inTx runs statements in a transaction without the transport's prepared ones.
