@@ -61,7 +61,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.DurationVar(&o.river.Poll, "river-poll", 5*time.Millisecond, "River's FetchPollInterval")
 	f.BoolVar(&o.river.PollOnly, "river-poll-only", false, "River's PollOnly")
 	f.IntVar(&o.river.Conns, "river-conns", 1, "open connections of River; its documentation says 1")
-	f.IntVar(&o.symphony.Concurrency, "concurrency", 1000, "Symphony's Worker.Concurrency")
+	f.IntVar(&o.symphony.Concurrency, "concurrency", 500, "Symphony's Worker.Concurrency")
 
 	o.sizes = sizes{Batch: 1000, Rate: 500}
 	f.IntVar(&o.sizes.Drain, "drain", 50_000, "messages to drain")
