@@ -96,17 +96,17 @@ func TestJobHasItsSize(t *testing.T) {
 
 func TestRecords(t *testing.T) {
 	r := &results{runs: make(map[key][]float64)}
-	add := func(figure, unit, system, history string, runs ...float64) {
+	add := func(k key, runs ...float64) {
 		for _, v := range runs {
-			r.add(key{figure, unit, system, "sqlite", "full", history}, v)
+			r.add(k, v)
 		}
 	}
-	add("drain", "msg/s", "river", "on", 2000, 1000, 4000)
-	add("drain", "msg/s", ours, "on", 20000, 30000, 20000)
-	add("drain", "msg/s", ours, "off", 50000, 50000, 50000)
-	add("latency_p95", "ms", "river", "on", 40, 60)
-	add("latency_p95", "ms", ours, "on", 4, 3)
-	add("latency_p99", "ms", "river", "on", 123456.7)
+	add(key{"drain", "msg/s", "river", "sqlite", "full", "on"}, 2000, 1000, 4000)
+	add(key{"drain", "msg/s", ours, "sqlite", "full", "on"}, 20000, 30000, 20000)
+	add(key{"drain", "msg/s", ours, "sqlite", "full", "off"}, 50000, 50000, 50000)
+	add(key{"latency_p95", "ms", "river", "sqlite", "full", "on"}, 40, 60)
+	add(key{"latency_p95", "ms", ours, "sqlite", "full", "on"}, 4, 3)
+	add(key{"latency_p99", "ms", "river", "sqlite", "full", "on"}, 123456.7)
 
 	rs := r.records()
 	value := func(figure, system string) record {
