@@ -59,6 +59,29 @@ func TestMessageThatCrashedTwiceRunsAlone(t *testing.T) {
 	})
 }
 
+func TestHeldOnesMakeWayForOneThatRunsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := newProbe(), newGauge()
+		bus := &symphony.Bus{Transport: p}
+		g.handle(bus, "culprit", time.Second)
+		g.handle(bus, "limited", 4*time.Second, symphony.AtMost(1))
+		dispatchRaw(t, bus, "culprit", 1)
+		abandon(t, p, 1)
+		abandon(t, p, 1)
+		postpone(t, p, time.Second)
+		rs := dispatchRaw(t, bus, "limited", 2) // one runs, the other one is held
+		run(t, &symphony.Worker{Bus: bus, Observer: aloneObserver{t, g}})
+		pass(2 * time.Second)
+		if rec := p.record(t, rs[1]); rec.Status != monitor.Pending {
+			t.Errorf("the one that was held is %s, want it given back", rec.Status)
+		}
+		pass(8 * time.Second)
+		if order := g.started(byType); !slices.Equal(order, []string{"limited", "culprit", "limited"}) {
+			t.Errorf("order %v", order)
+		}
+	})
+}
+
 // One that must run alone may wait for long. Meanwhile its lease may be lost, and the worker may stop.
 func TestMessageThatWaitsToRunAlone(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -316,3 +316,27 @@ func TestDeliveryThatComesLateIsNotStarted(t *testing.T) {
 		})
 	}
 }
+
+// A slow store applies verdicts at once and says so late.
+type slow struct{ *probe }
+
+func (s slow) Settle(ctx context.Context, vs []symphony.Verdict) error {
+	err := s.probe.Settle(ctx, vs)
+	time.Sleep(15 * time.Second)
+	return err
+}
+
+func TestRenewalThatCrossesAVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbe()
+		bus := &symphony.Bus{Transport: struct{ symphony.Transport }{slow{p}}}
+		taking(bus, time.Second)
+		r := dispatch(t, bus, 1)[0]
+		o := &observer{seen: make(map[symphony.ID][]symphony.Event)}
+		run(t, &symphony.Worker{Bus: bus, Observer: o})
+		pass(30 * time.Second) // the renewal in second 10 finds the lease gone
+		if events := o.of(r.ID); len(events) != 3 || events[2].Kind != symphony.EventSettled {
+			t.Errorf("events %+v, want one that is settled at last", events)
+		}
+	})
+}

@@ -221,3 +221,21 @@ func TestLimitsEndTheRun(t *testing.T) {
 		})
 	}
 }
+
+func TestLimitOfMessagesCountsThoseThatAreHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := newProbe(), newGauge()
+		bus := &symphony.Bus{Transport: p}
+		g.handle(bus, "slow", time.Second, symphony.AtMost(1))
+		g.handle(bus, "quick", time.Second)
+		dispatchRaw(t, bus, "slow", 5)
+		dispatchRaw(t, bus, "quick", 5)
+		w := &symphony.Worker{Bus: bus, Limits: symphony.Limits{Messages: 3}, Logger: logger(new(logbook))}
+		if err := w.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if slow, all := g.totalOf("slow"), g.totalOf("all"); slow != 3 || all != 3 || len(p.verdicts()) != 3 {
+			t.Errorf("%d slow ones of %d in all, %d verdicts; want the 3 that were claimed first", slow, all, len(p.verdicts()))
+		}
+	})
+}

@@ -121,11 +121,16 @@ func TestStoreThatIsRefusedLaterIsTriedAgain(t *testing.T) {
 			}
 			return nil
 		}
-		run(t, &symphony.Worker{Bus: bus})
+		stop := run(t, &symphony.Worker{Bus: bus})
 		dispatch(t, bus, 1)
 		pass(30 * time.Second)
+		dispatch(t, bus, 1) // to the claim that waits; the next one fails
+		pass(time.Second)
 		r := dispatch(t, bus, 1)[0]
 		pass(time.Minute)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
 		if rec := p.record(t, r); rec.Status != monitor.Completed {
 			t.Errorf("message is %s", rec.Status)
 		}

@@ -10,21 +10,12 @@ import (
 // watchdog ends a claim that perhaps waits on a dead connection. It is begun again.
 const watchdog = time.Minute
 
-// room is how many more jobs can run.
-func (e *Engine[V]) room() int {
-	free := e.Concurrency - e.running
-	if e.claiming != nil {
-		free -= e.claiming.Max
-	}
-	return free
-}
-
 // nextClaim returns what can be claimed now; false: nothing.
 func (e *Engine[V]) nextClaim() (c Claim, ok bool) {
-	if !e.opened || e.phase > working || e.claim.busy || e.alone != nil || e.settle.fails > 0 || !e.due(e.claim.next) {
+	if e.phase > working || e.claim.busy || e.alone != nil || e.settle.fails > 0 || !e.due(e.claim.next) {
 		return c, false
 	}
-	c = Claim{Max: e.room(), Except: e.saturated()}
+	c = Claim{Max: e.Concurrency - e.running, Except: e.saturated()}
 	if most := e.Limits.Messages; most > 0 {
 		c.Max = min(c.Max, most-e.started-len(e.held))
 	}
@@ -46,13 +37,14 @@ func (e *Engine[V]) saturated() (types []string) {
 
 // claimMore waits for new jobs, unless a claim is under way.
 func (e *Engine[V]) claimMore() {
-	if e.stopClaim != nil && (e.alone != nil || e.settle.fails > 0 || e.freed && e.wider()) {
+	if !e.opened {
+		e.open()
+		return
+	}
+	if e.stopClaim != nil && (e.settle.fails > 0 || e.freed && e.wider()) {
 		e.stopClaim() // it must take no more, or does not know of the room
 	}
 	e.freed = false
-	if !e.opened && !e.claim.busy && e.phase == working && e.due(e.claim.next) {
-		e.open()
-	}
 	c, ok := e.nextClaim()
 	if !ok {
 		return
@@ -81,6 +73,9 @@ func (e *Engine[V]) wider() bool {
 }
 
 func (e *Engine[V]) open() {
+	if e.phase > working || e.claim.busy || !e.due(e.claim.next) {
+		return
+	}
 	e.call(&e.claim, func() func() {
 		err := e.Open(e.intake)
 		ended := e.intake.Err() != nil
@@ -181,9 +176,10 @@ func (e *Engine[V]) start(js []*Job[V]) {
 	}
 }
 
-// startHeld starts what there is room for now, and gives back what has waited for long.
+// startHeld starts what there is room for now, and gives back what has waited for long. When a kind gets
+// room, one of it has just left a slot, which no claim counts on yet.
 func (e *Engine[V]) startHeld() {
-	if j := e.alone; j != nil && j.state == held && e.running == 0 && !e.claim.busy && e.startable(j) {
+	if j := e.alone; j != nil && j.state == held && e.running == 0 && e.startable(j) {
 		e.start([]*Job[V]{j})
 	}
 	if len(e.held) == 0 {
@@ -191,7 +187,7 @@ func (e *Engine[V]) startHeld() {
 	}
 	var start []*Job[V]
 	e.held = slices.DeleteFunc(e.held, func(j *Job[V]) bool {
-		if e.room() > 0 && e.startable(j) {
+		if e.startable(j) {
 			start = append(start, j)
 		} else if j.state == held && e.due(j.since.Add(e.Lease/3)) {
 			e.refuse(j, GivenBack)

@@ -39,8 +39,7 @@ func (e *Engine[V]) advance() {
 			}
 		}
 	}
-	noHandlers := e.running == 0 && !e.claim.busy
-	if (e.phase == draining || e.phase == stopping) && noHandlers || e.phase == stopping && e.due(e.until) {
+	if (e.phase == draining || e.phase == stopping) && e.running == 0 || e.phase == stopping && e.due(e.until) {
 		e.phase, e.until = flushing, e.now.Add(flushTime)
 	}
 	nothingLeft := len(e.pending) == 0 && !e.settle.busy && !e.claim.busy
