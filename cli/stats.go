@@ -40,13 +40,17 @@ func (s *session) showCounts(c monitor.Counts) error {
 	}
 	shown := struct {
 		Counts      []monitor.Count `json:"counts"`
+		NoHandler   []monitor.Count `json:"no_handler,omitempty"`
 		OldestReady float64         `json:"oldest_ready_seconds"`
-	}{c.Counts, c.OldestReady.Seconds()}
+	}{c.Counts, c.NoHandler, c.OldestReady.Seconds()}
 	if shown.Counts == nil {
 		shown.Counts = []monitor.Count{}
 	}
 	return s.show(shown, func(io.Writer) {
 		s.write(countTable(c.Counts))
+		for _, n := range c.NoHandler {
+			s.note("no handler: %d messages of type %s in queue %s wait for a worker that has one", n.N, n.Type, n.Queue)
+		}
 		if c.OldestReady > 0 {
 			s.note("the longest waiting message has been due for %v", c.OldestReady.Round(time.Millisecond))
 		}

@@ -174,6 +174,8 @@ type Count struct {
 // are all there ever were.
 type Counts struct {
 	Counts []Count `json:"counts"`
+	// NoHandler says how many of the scheduled ones wait because a worker had no handler for them.
+	NoHandler []Count `json:"no_handler,omitempty"`
 	// OldestReady is how long the longest waiting message that could be claimed has been due.
 	OldestReady time.Duration `json:"-"`
 }

@@ -20,6 +20,7 @@ func allowances() []allowance {
 		{[]string{"cli/..."}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, "commands, help and completion as users know them"},
 		{[]string{"cli/..."}, []string{"golang.org/x/term"}, "is this a terminal, how wide is it"},
 		{[]string{"push/...", "internal/exec"}, []string{"github.com/kballard/go-shellquote"}, "--exec is split as a shell would, without one"},
+		{[]string{"transport/transporttest"}, []string{"pgregory.net/rapid"}, "the suite walks a store and a model side by side; only tests import it"},
 		{[]string{"app/..."}, []string{"github.com/goccy/go-yaml"}, "the configuration file, with positions in its errors"},
 		{
 			[]string{"examples/..."},

@@ -46,12 +46,12 @@ func (m *message) lateAt(ms int64) bool { return m.expires != 0 && m.expires <= 
 
 // line puts m, which is due, behind its group or among the ready ones.
 func (t *Transport) line(m *message) {
-	m.waitingFor = ""
+	m.waitFor("")
 	if g := m.grp; g != nil && g.head != m {
 		if g.head != nil {
 			t.joined++
 			m.join = t.joined
-			m.waitingFor = monitor.WaitingForGroup
+			m.waitFor(monitor.WaitingForGroup)
 			g.line.add(m)
 			m.become(monitor.Pending)
 			t.watch(m)

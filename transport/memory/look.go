@@ -148,6 +148,9 @@ func (t *Transport) Counts(ctx context.Context) (monitor.Counts, error) {
 	for _, queueName := range slices.Sorted(maps.Keys(t.queues)) {
 		kinds := t.queues[queueName].kinds
 		for _, typ := range slices.Sorted(maps.Keys(kinds)) {
+			if n := kinds[typ].noHandler; n > 0 {
+				all.NoHandler = append(all.NoHandler, monitor.Count{Queue: queueName, Type: typ, Status: monitor.Scheduled, N: n})
+			}
 			for _, s := range monitor.Statuses() {
 				if n := kinds[typ].counts[s]; n > 0 {
 					all.Counts = append(all.Counts, monitor.Count{Queue: queueName, Type: typ, Status: s, N: n})

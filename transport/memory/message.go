@@ -49,10 +49,11 @@ type lease struct {
 
 // A kind is the messages of one type in one queue.
 type kind struct {
-	queue  *queue
-	name   string
-	ready  index
-	counts map[monitor.Status]int64
+	queue     *queue
+	name      string
+	ready     index
+	counts    map[monitor.Status]int64
+	noHandler int64 // scheduled ones that wait for a handler
 }
 
 // A queue is the messages of one name.
@@ -88,6 +89,16 @@ func (m *message) become(s monitor.Status) {
 	}
 	m.status = s
 	m.kind.counts[s]++
+}
+
+// waitFor notes why m is not ready, and counts those that wait for a handler.
+func (m *message) waitFor(what string) {
+	if m.waitingFor == monitor.WaitingForHandler {
+		m.kind.noHandler--
+	}
+	if m.waitingFor = what; what == monitor.WaitingForHandler {
+		m.kind.noHandler++
+	}
 }
 
 // leave takes m out of the indexes of waiting messages.

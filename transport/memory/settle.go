@@ -120,7 +120,7 @@ func (t *Transport) apply(m *message, v symphony.Verdict, now time.Time) {
 		m.unhandled++
 		t.putBack(m, v.After, now)
 		if m.status == monitor.Scheduled {
-			m.waitingFor = monitor.WaitingForHandler
+			m.waitFor(monitor.WaitingForHandler)
 		}
 	case symphony.Released:
 		t.putBack(m, 0, now)
@@ -164,7 +164,8 @@ func (t *Transport) end(m *message, as monitor.Status, now time.Time) {
 	m.leave()
 	m.become(as)
 	m.finished = now.UnixMilli()
-	m.waitingFor, m.cancelled = "", false
+	m.waitFor("")
+	m.cancelled = false
 	t.endKey(m, m.finished)
 	t.leaveGroup(m)
 }

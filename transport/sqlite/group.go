@@ -48,8 +48,12 @@ func promoteSome(q *queries, now int64, most int) (n int, err error) {
 		var m member
 		var typ string
 		var group sql.NullString
-		if err := rows.Scan(&m.seq, &m.queue, &typ, &group); err != nil {
+		var unhandled bool
+		if err := rows.Scan(&m.seq, &m.queue, &typ, &group, &unhandled); err != nil {
 			return err
+		}
+		if unhandled {
+			q.count(m.queue, typ, noHandler, -1)
 		}
 		seqs = append(seqs, m.seq)
 		if group.Valid {

@@ -95,7 +95,12 @@ func (t *Transport) Counts(ctx context.Context) (monitor.Counts, error) {
 			func(rows *sql.Rows) error {
 				var n monitor.Count
 				err := rows.Scan(&n.Queue, &n.Type, &n.Status, &n.N)
-				c.Counts = append(c.Counts, n)
+				if n.Status == noHandler {
+					n.Status = monitor.Scheduled
+					c.NoHandler = append(c.NoHandler, n)
+				} else {
+					c.Counts = append(c.Counts, n)
+				}
 				return err
 			})
 		if err != nil {

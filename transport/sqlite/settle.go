@@ -37,7 +37,8 @@ type holding struct {
 	retries            int
 	expires            sql.NullInt64
 	group              sql.NullString
-	keyed, cancelled   bool
+	cancelled          bool
+	unhandled          bool // it waits for a handler
 	attempts           sql.NullString
 	lastError, class   sql.NullString
 }
@@ -101,7 +102,7 @@ func (s *settling) read(seqs []int64) error {
 		h := &all[len(all)-1]
 		var id []byte
 		err := rows.Scan(&h.seq, &id, &h.queue, &h.typ, &h.subscriber, &h.status, &h.fence, &h.retries, &h.expires, &h.group,
-			&h.keyed, &h.attempts, &h.lastError, &h.class, &h.cancelled)
+			&h.attempts, &h.lastError, &h.class, &h.cancelled, &h.unhandled)
 		copy(h.id[:], id)
 		s.held[h.seq] = h
 		return err
@@ -188,6 +189,7 @@ func (s *settling) again(h *holding, v *symphony.Verdict, add counters) error {
 	}
 	if add.unhandled > 0 && v.After > 0 {
 		waiting = monitor.WaitingForHandler
+		s.q.count(h.queue, h.typ, noHandler, 1)
 	}
 	var text, class, attempts any
 	if v.Failure != nil {
@@ -253,6 +255,9 @@ func (s *settling) dead(h *holding, reason symphony.Reason, f *symphony.Failure,
 		return err
 	}
 	s.q.move(h.queue, h.typ, monitor.Status(h.status), monitor.Failed)
+	if h.unhandled {
+		s.q.count(h.queue, h.typ, noHandler, -1)
+	}
 	return s.gone(h)
 }
 
@@ -269,6 +274,9 @@ func (s *settling) ended(h *holding, status monitor.Status, f *symphony.Failure)
 		}
 	}
 	s.q.move(h.queue, h.typ, monitor.Status(h.status), status)
+	if h.unhandled {
+		s.q.count(h.queue, h.typ, noHandler, -1)
+	}
 	if err := s.end([]int64{h.seq}, status); err != nil {
 		return err
 	}

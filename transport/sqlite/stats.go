@@ -14,6 +14,10 @@ type statKey struct {
 	status     monitor.Status
 }
 
+// noHandler is no state of its own: it counts messages that are scheduled because no worker had a
+// handler.
+const noHandler monitor.Status = "no_handler"
+
 // count changes a counter in the same transaction as what it counts; the changes of a transaction
 // are added up and written once.
 func (q *queries) count(queue, typ string, status monitor.Status, n int64) {

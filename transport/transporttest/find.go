@@ -30,6 +30,10 @@ func findTests() []test {
 			"counts/oldest ready", "OldestReady is how long the longest waiting message that could be claimed has been due. (Counts)",
 			counts | delays, countsOldest,
 		},
+		{
+			"counts/no handler", "What no worker has a handler for is visible as such until it is claimed again, or ends. (S8)",
+			counts | delays | cancels, countsNoHandler,
+		},
 	}
 }
 
@@ -197,4 +201,31 @@ func countsOldest(k *kit) {
 	k.Advance(30 * time.Minute)
 	k.takeOnlyFrom(claimOf("w", 1, symphony.QueueClaim{Name: "side"})) // somebody has looked
 	oldest("when the scheduled one has become due", 10*time.Minute)
+}
+
+func countsNoHandler(k *kit) {
+	waiting := func(when string, want int64) {
+		k.Helper()
+		all, err := power1[monitor.Counter](k).Counts(k.ctx)
+		if err != nil {
+			k.Fatalf("Counts: %v", err)
+		}
+		var got int64
+		for _, c := range all.NoHandler {
+			got += c.N
+		}
+		equal(k, "those without a handler "+when, got, want)
+	}
+	a, b := message(), message()
+	k.send(a, b)
+	waiting("at first", 0)
+	for _, d := range k.takeOnly("w", a, b) {
+		k.settle(after(verdict(d, symphony.Unhandled), time.Hour))
+	}
+	waiting("when two were put back", 2)
+	k.cancel(b, monitor.Cancelled)
+	waiting("when one of them is cancelled", 1)
+	k.Advance(61 * time.Minute)
+	k.takeOnly("w", a)
+	waiting("when the other is claimed", 0)
 }

@@ -1,15 +1,16 @@
 -- Messages, their ends, and what the queue needs to know about them.
 -- All times are whole milliseconds since 1970 in UTC; the views show them as text.
 
--- The hot table: live messages only. A claimed message stays here with its lease.
+-- The hot table: live messages only. A claimed message stays here with its lease. Its CHECKs avoid IN, for
+-- which SQLite builds a table for every row.
 create table messenger_messages (
   seq              integer primary key autoincrement, -- the order of acceptance; never used twice, because tokens hold it
   id               blob    not null unique,           -- UUID, version 7, made by the sender
   queue_name       text    not null,
   message_type     text    not null,
   subscriber       text    not null default '',
-  status           text    not null check (status in ('pending', 'scheduled', 'processing')),
-  waiting_for      text    check (waiting_for in ('group', 'handler')),
+  status           text    not null check (status = 'pending' or status = 'scheduled' or status = 'processing'),
+  waiting_for      text    check (waiting_for = 'group' or waiting_for = 'handler'),
   priority         integer not null default 5 check (priority between 1 and 10),
   created_at       integer not null,
   scheduled_at     integer,                           -- the time asked for, never changed
@@ -87,7 +88,7 @@ create table messenger_history (
   queue_name       text    not null,
   message_type     text    not null,
   subscriber       text    not null default '',
-  status           text    not null check (status in ('completed', 'cancelled', 'expired')),
+  status           text    not null check (status = 'completed' or status = 'cancelled' or status = 'expired'),
   finished_at      integer not null,
   locked_at        integer,                           -- when its last attempt was claimed
   locked_by        text,
@@ -155,7 +156,8 @@ create table messenger_workers (
   lease       integer not null                        -- milliseconds
 );
 
--- How many messages are in each state, kept exact by every transaction. Ends count for ever.
+-- How many messages are in each state, kept exact by every transaction. Ends count for ever. The status
+-- no_handler counts those of the scheduled ones that wait because a worker had no handler.
 create table messenger_stats (
   queue_name   text    not null,
   message_type text    not null,
