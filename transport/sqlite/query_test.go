@@ -23,7 +23,11 @@ func TestQueriesPrepare(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := store.db.PrepareContext(t.Context(), string(text))
+		query := string(text)
+		if query == sqlInsert {
+			query = insertMany()
+		}
+		s, err := store.db.PrepareContext(t.Context(), query)
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue

@@ -40,7 +40,7 @@ func (t *Transport) insert(q *queries, envs []*symphony.Envelope) ([]symphony.Re
 			return nil, fmt.Errorf("message %s of type %s: %w", env.ID, env.Type, err)
 		}
 	}
-	return rs, nil
+	return rs, in.flush()
 }
 
 type inserting struct {
@@ -48,6 +48,7 @@ type inserting struct {
 	q    *queries
 	now  int64
 	subs map[string][]symphony.Subscription // by type, as far as they were asked for
+	rows rows                               // accepted, not yet written
 }
 
 // fanOut stores the copy for the handler, if the type has one or nobody else, and one for each
@@ -104,12 +105,23 @@ func (in *inserting) subscriptions(typ string) ([]symphony.Subscription, error) 
 // stored now; false: another message has its key.
 func (in *inserting) store(env *symphony.Envelope) (id symphony.ID, stored bool, err error) {
 	if env.Key != "" {
-		if holder, err := in.takeKey(env); err != nil || holder != env.ID {
-			return holder, false, err
+		// Whoever looks at a key must find the message that holds it.
+		if err := in.flush(); err != nil {
+			return env.ID, false, err
+		}
+		holder, taken, err := in.takeKey(env)
+		if err != nil || !taken { // a repeated send finds itself, perhaps ended meanwhile
+			return holder, holder == env.ID, err
 		}
 	}
 	r, err := in.row(env)
 	if err != nil {
+		return env.ID, false, err
+	}
+	if env.Group == "" && env.Key == "" {
+		return env.ID, true, in.add(env, r)
+	}
+	if err := in.flush(); err != nil {
 		return env.ID, false, err
 	}
 	if env.Group != "" && r.status == monitor.Pending {
@@ -118,75 +130,30 @@ func (in *inserting) store(env *symphony.Envelope) (id symphony.ID, stored bool,
 			return env.ID, false, err
 		}
 	}
-	n, err := in.q.affected(sqlInsert, env.ID[:], env.Queue, env.Type, env.Subscriber, string(r.status), nil, env.Priority, in.now,
-		r.scheduled, r.available, r.expires, env.MaxRetries, null(env.Key), null(env.Group), r.headers, r.tags, env.Version,
-		env.ContentType, r.body)
-	if err != nil || n == 0 { // 0: this very message is stored already, the send is a repeated one
+	stored, err = in.insert(env, r)
+	if err != nil || !stored || env.Group == "" || r.status != monitor.Pending {
+		return env.ID, true, err // not stored: this very message is there already, the send is a repeated one
+	}
+	m := member{queue: env.Queue, group: env.Group}
+	if _, err := in.q.one("select seq from messenger_messages where id = ?", []any{env.ID[:]}, &m.seq); err != nil {
+		return env.ID, false, err
+	}
+	return env.ID, true, in.q.hold(m)
+}
+
+// takeKey takes env's key. It returns the ID of the message that has it now, and whether it was taken
+// just now.
+func (in *inserting) takeKey(env *symphony.Envelope) (holder symphony.ID, taken bool, err error) {
+	hash := sha256.Sum256(env.Body)
+	n, err := in.q.affected(sqlKey, env.Type, env.Subscriber, env.Key, env.ID[:], hash[:], addTime(in.now, env.Window), in.now)
+	if err != nil || n > 0 {
 		return env.ID, true, err
 	}
-	in.q.count(env.Queue, env.Type, r.status, 1)
-	in.q.ready = true
-	if env.Group != "" && r.status == monitor.Pending {
-		m := member{queue: env.Queue, group: env.Group}
-		if _, err := in.q.one("select seq from messenger_messages where id = ?", []any{env.ID[:]}, &m.seq); err != nil {
-			return env.ID, false, err
-		}
-		err = in.q.hold(m)
-	}
-	return env.ID, true, err
-}
-
-// takeKey takes env's key and returns the ID of the message that has it now.
-func (in *inserting) takeKey(env *symphony.Envelope) (symphony.ID, error) {
-	hash := sha256.Sum256(env.Body)
-	taken, err := in.q.affected(sqlKey, env.Type, env.Subscriber, env.Key, env.ID[:], hash[:], addTime(in.now, env.Window), in.now)
-	if err != nil || taken > 0 {
-		return env.ID, err
-	}
-	var holder []byte
+	var id []byte
 	_, err = in.q.one("select message_id from messenger_keys where message_type = ? and subscriber = ? and key = ?",
-		[]any{env.Type, env.Subscriber, env.Key}, &holder)
-	if err != nil || len(holder) != len(symphony.ID{}) {
-		return env.ID, err
-	}
-	return symphony.ID(holder), nil
-}
-
-// A row is what of an envelope must be turned into columns.
-type row struct {
-	status                            monitor.Status
-	scheduled, expires, headers, tags any // nil: null
-	available                         int64
-	body                              []byte
-}
-
-func (in *inserting) row(env *symphony.Envelope) (r row, err error) {
-	r = row{status: monitor.Pending, available: in.now, body: env.Body}
-	if r.body == nil {
-		r.body = []byte{}
-	}
-	switch {
-	case env.Delay > 0:
-		r.available = addTime(in.now, env.Delay)
-		r.scheduled = r.available
-	case !env.At.IsZero():
-		at := env.At.UnixMilli()
-		if env.At.After(time.UnixMilli(at)) {
-			at++
-		}
-		r.scheduled, r.available = at, max(at, in.now)
-	}
-	if r.available > in.now {
-		r.status = monitor.Scheduled
-	}
-	if env.Expires > 0 {
-		r.expires = addTime(in.now, env.Expires)
-	}
-	if r.headers, err = encode(len(env.Headers), env.Headers); err != nil {
-		return r, err
-	}
-	r.tags, err = encode(len(env.Tags), env.Tags)
-	return r, err
+		[]any{env.Type, env.Subscriber, env.Key}, &id)
+	copy(holder[:], id)
+	return holder, false, err
 }
 
 // encode returns v as JSON text, nil when it is empty.

@@ -1,4 +1,3 @@
-insert into messenger_messages (id, queue_name, message_type, subscriber, status, waiting_for, priority, created_at, scheduled_at, available_at,
+insert into messenger_messages (id, queue_name, message_type, subscriber, status, priority, created_at, scheduled_at, available_at,
   expires_at, max_retries, idempotency_key, group_key, headers, tags, version, content_type, body)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-on conflict (id) do nothing
+values
