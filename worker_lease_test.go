@@ -206,7 +206,8 @@ func TestCancelledMessageEndsItsHandler(t *testing.T) {
 				bus := &symphony.Bus{Transport: p}
 				symphony.Handle(bus, w.handle)
 				r := dispatch(t, bus, 1)[0]
-				run(t, &symphony.Worker{Bus: bus})
+				var log logbook
+				run(t, &symphony.Worker{Bus: bus, Logger: logger(&log), Limits: symphony.Limits{Failures: 1}})
 				pass(time.Second)
 				if _, err := p.Cancel(t.Context(), r.ID); err != nil {
 					t.Fatal(err)
@@ -214,6 +215,9 @@ func TestCancelledMessageEndsItsHandler(t *testing.T) {
 				pass(10 * time.Second)
 				if rec := p.record(t, r); rec.Status != c.want || len(w.causes) != 1 || w.causes[0] != symphony.ErrCancelled {
 					t.Errorf("message is %s, causes %v; want %s after ErrCancelled", rec.Status, w.causes, c.want)
+				}
+				if log.with("limit") > 0 {
+					t.Error("it counts as a failure")
 				}
 				for _, v := range p.verdicts() {
 					if v.Outcome != symphony.Completed && v.Outcome != symphony.Cancelled {

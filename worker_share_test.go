@@ -255,35 +255,35 @@ func TestBatchesAreOfOneClaim(t *testing.T) {
 		bus := &symphony.Bus{Transport: p}
 		var mu sync.Mutex
 		var sizes []int
-		refused := errors.New("seven")
+		refused := errors.New("one or seven")
 		symphony.HandleBatch(bus, 4, func(_ context.Context, ms []task) []error {
 			mu.Lock()
 			defer mu.Unlock()
 			sizes = append(sizes, len(ms))
 			errs := make([]error, len(ms))
 			for i, m := range ms {
-				if m.N == 7 {
+				if m.N == 1 || m.N == 7 {
 					errs[i] = symphony.Permanent(refused)
 				}
 			}
 			return errs
 		})
-		rs := dispatch(t, bus, 10)
 		bad, err := bus.Dispatch(t.Context(), symphony.Raw{Type: "test.task", Body: []byte(`{"n":"text"}`)})
 		if err != nil {
 			t.Fatal(err)
 		}
+		rs := dispatch(t, bus, 10)
 		run(t, &symphony.Worker{Bus: bus, Concurrency: 11})
 		pass(time.Second)
 		mu.Lock()
 		defer mu.Unlock()
 		slices.Sort(sizes)
-		if !slices.Equal(sizes, []int{2, 4, 4}) { // 4, 4, and 2 with the bad one
-			t.Errorf("batches of %v, want 4, 4 and 2", sizes)
+		if !slices.Equal(sizes, []int{3, 3, 4}) { // the bad one, which is first, is out
+			t.Errorf("batches of %v, want 3, 4 and 3", sizes)
 		}
 		for i, r := range rs {
 			want := monitor.Completed
-			if i == 7 {
+			if i == 1 || i == 7 {
 				want = monitor.Failed
 			}
 			if rec := p.record(t, r); rec.Status != want {

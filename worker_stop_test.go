@@ -174,6 +174,7 @@ func TestLimitsEndTheRun(t *testing.T) {
 		"messages":                {symphony.Limits{Messages: 7}, nil, 30, time.Second, 3 * time.Second, 7},
 		"messages, failed":        {symphony.Limits{Messages: 7}, failed, 30, time.Second, 3 * time.Second, 7},
 		"failures":                {symphony.Limits{Failures: 5}, failed, 30, time.Second, 5 * time.Second, 5},
+		"dead letters":            {symphony.Limits{Failures: 2}, symphony.Permanent(failed), 30, time.Second, 2 * time.Second, 2},
 		"time":                    {symphony.Limits{Time: 4500 * time.Millisecond}, nil, 30, time.Second, 5 * time.Second, 15},
 		"idle":                    {symphony.Limits{Idle: 10 * time.Second}, nil, 6, time.Second, 12 * time.Second, 6},
 		"idle from the beginning": {symphony.Limits{Idle: 10 * time.Second}, nil, 0, 0, 10 * time.Second, 0},

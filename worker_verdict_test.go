@@ -242,7 +242,7 @@ func (f policyFunc) Next(failures int, err error) (time.Duration, bool) {
 // committed.
 type committing struct {
 	*probe
-	committed func(symphony.Verdict) bool
+	committed bool
 }
 
 func (c committing) Exchange(context.Context, []symphony.Verdict, symphony.Claim) ([]symphony.Delivery, error) {
@@ -251,17 +251,16 @@ func (c committing) Exchange(context.Context, []symphony.Verdict, symphony.Claim
 
 func (c committing) Settle(ctx context.Context, vs []symphony.Verdict) error {
 	open := &symphony.NotCommittedError{}
-	plain := make([]symphony.Verdict, len(vs))
-	for i, v := range vs {
-		plain[i] = v
-		if !v.InTx {
-			continue
-		}
-		if plain[i].InTx = false; c.committed(v) {
-			plain[i] = symphony.Verdict{Token: v.Token, Outcome: symphony.Completed}
-		} else {
+	var plain []symphony.Verdict
+	for _, v := range vs {
+		if v.InTx {
+			if c.committed {
+				continue // the message is gone
+			}
 			open.Tokens = append(open.Tokens, v.Token)
+			v.InTx = false
 		}
+		plain = append(plain, v)
 	}
 	if err := c.probe.Settle(ctx, plain); err != nil || open.Tokens == nil {
 		return err
@@ -287,11 +286,20 @@ func TestCompletionInTheHandlersTransaction(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := newProbe()
-				store := committing{p, func(symphony.Verdict) bool { return c.committed }}
+				store := committing{p, c.committed}
 				bus := &symphony.Bus{Transport: struct{ symphony.Transport }{store}}
 				symphony.Handle(bus, func(ctx context.Context, _ task) error {
 					d, _ := symphony.DeliveryFrom(ctx)
+					if c.committed {
+						if err := p.Transport.Settle(ctx, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}}); err != nil {
+							t.Error(err)
+						}
+					}
 					d.CompletedInTx()
+					time.Sleep(11 * time.Second) // a heartbeat finds the lease gone
+					if ctx.Err() != nil {
+						t.Errorf("the context ended with %v", context.Cause(ctx))
+					}
 					return c.returns
 				})
 				r := dispatch(t, bus, 1)[0]
