@@ -94,7 +94,7 @@ func (t *Transport) exchange(ctx context.Context, verdicts []symphony.Verdict, c
 	var ds []symphony.Delivery
 	var refused error
 	err := t.write(ctx, func(q *queries) (err error) {
-		if refused, err = t.settle(q, verdicts); err != nil {
+		if refused, err = t.settle(q, verdicts, t.clock()); err != nil {
 			return err
 		}
 		ds, err = t.claim(q, c)
@@ -158,7 +158,8 @@ func (cl *claiming) from(t *Transport, queue string, most int) error {
 			return err
 		}
 		for _, ended := range late {
-			if _, err := t.settle(cl.q, []symphony.Verdict{{Token: ended, Outcome: symphony.Expired}}); err != nil {
+			// At the time of the claim: a later one would make messages due that this claim then finds too early.
+			if _, err := t.settle(cl.q, []symphony.Verdict{{Token: ended, Outcome: symphony.Expired}}, cl.now); err != nil {
 				return err
 			}
 		}

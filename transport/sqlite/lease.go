@@ -67,7 +67,7 @@ func (t *Transport) orphans(q *queries, unknown map[symphony.Token]ownedLease, n
 			back = append(back, symphony.Verdict{Token: token, Outcome: symphony.Released})
 		}
 	}
-	_, err := t.settle(q, back)
+	_, err := t.settle(q, back, now)
 	return err
 }
 
@@ -104,7 +104,7 @@ func (t *Transport) sweep(q *queries, now int64) error {
 			return err
 		}
 		for _, seq := range cancelled {
-			if err := t.cancelWaiting(q, seq); err != nil {
+			if err := t.cancelWaiting(q, seq, now); err != nil {
 				return err
 			}
 		}
@@ -116,8 +116,8 @@ func (t *Transport) sweep(q *queries, now int64) error {
 }
 
 // cancelWaiting ends a message that nobody has leased as cancelled.
-func (t *Transport) cancelWaiting(q *queries, seq int64) error {
-	s := settling{t: t, q: q, now: t.clock()}
+func (t *Transport) cancelWaiting(q *queries, seq, now int64) error {
+	s := settling{t: t, q: q, now: now}
 	if err := s.read([]int64{seq}); err != nil {
 		return err
 	}

@@ -175,7 +175,7 @@ func (t *Transport) Cancel(ctx context.Context, id symphony.ID) (monitor.Record,
 		if status == monitor.Processing {
 			return q.exec("update messenger_messages set cancel_requested = 1 where seq = ?", seq)
 		}
-		return t.cancelWaiting(q, seq)
+		return t.cancelWaiting(q, seq, t.clock())
 	})
 	if err != nil {
 		return monitor.Record{}, t.fail(fmt.Sprintf("cancel message %s in", id), err)

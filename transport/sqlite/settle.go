@@ -19,7 +19,7 @@ func (t *Transport) Settle(ctx context.Context, verdicts []symphony.Verdict) err
 	}
 	var refused error
 	err := t.write(ctx, func(q *queries) (err error) {
-		refused, err = t.settle(q, verdicts)
+		refused, err = t.settle(q, verdicts, t.clock())
 		return err
 	})
 	if err != nil {
@@ -54,13 +54,13 @@ type settling struct {
 	notDone   []symphony.Token // verdicts with InTx that found the message still there
 }
 
-// settle records verdicts in q's transaction. refused is a *LostError or *NotCommittedError, or both;
+// settle records verdicts in q's transaction; now is the store's time. refused is a *LostError or *NotCommittedError, or both;
 // err means that the transaction must roll back.
-func (t *Transport) settle(q *queries, verdicts []symphony.Verdict) (refused, err error) {
+func (t *Transport) settle(q *queries, verdicts []symphony.Verdict, now int64) (refused, err error) {
 	if len(verdicts) == 0 {
 		return nil, nil
 	}
-	s := settling{t: t, q: q, now: t.clock()}
+	s := settling{t: t, q: q, now: now}
 	if err := s.load(verdicts); err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func (t *Transport) Complete(ctx context.Context, tx *sql.Tx) error {
 	}
 	var refused error
 	err := t.inTx(ctx, tx, func(q *queries) (err error) {
-		refused, err = t.settle(q, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}})
+		refused, err = t.settle(q, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}}, t.clock())
 		return err
 	})
 	if err == nil {
