@@ -84,8 +84,8 @@ const (
 )
 
 // Run works until ctx ends or a limit is reached, then takes nothing new, gives back what it has not
-// started, and lets running handlers finish for Grace; after that it ends their contexts with
-// ErrStopping and waits 5 s more. A store that cannot be reached is tried again and again, with growing
+// started, and lets running handlers finish: after a limit as long as they need, after the end of ctx
+// for Grace. Then it ends their contexts with ErrStopping and waits 5 s more. A store that cannot be reached is tried again and again, with growing
 // pauses of at most 2 s, and at most one line a second in the log: Run returns an error only for a
 // worker that cannot work at all, before the first claim (wrong fields, no transport, a store without
 // our schema), and for handlers that would not stop: one that matches ErrStopping and names them. Else,

@@ -49,6 +49,47 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 	})
 }
 
+// TestLimitIsNoGrace: a worker that is started for one message at a time must let it end, however long
+// it takes; only the end of ctx begins the grace.
+func TestLimitIsNoGrace(t *testing.T) {
+	for name, c := range map[string]struct {
+		interrupt time.Duration // after the start; 0: never
+		took      time.Duration
+		want      monitor.Status
+	}{"limit": {0, time.Minute, monitor.Completed}, "limit, then a signal": {10 * time.Second, 30 * time.Second, monitor.Pending}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newProbe()
+				bus := &symphony.Bus{Transport: p}
+				symphony.Handle(bus, func(ctx context.Context, _ task) error {
+					select {
+					case <-time.After(time.Minute):
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				})
+				rs := dispatch(t, bus, 1)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if c.interrupt > 0 {
+					time.AfterFunc(c.interrupt, cancel)
+				}
+				began := time.Now()
+				if err := (&symphony.Worker{Bus: bus, Limits: symphony.Limits{Messages: 1}}).Run(ctx); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took != c.took {
+					t.Errorf("it ended after %v, want %v", took, c.took)
+				}
+				if rec := p.record(t, rs[0]); rec.Status != c.want || rec.RetryCount > 0 {
+					t.Errorf("the message is %s after %d retries, want %s", rec.Status, rec.RetryCount, c.want)
+				}
+			})
+		})
+	}
+}
+
 func TestStopEndsContextsAfterGrace(t *testing.T) {
 	for name, c := range map[string]struct {
 		hurry time.Duration // after the stop; 0: never

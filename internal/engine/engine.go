@@ -214,7 +214,7 @@ func (e *Engine[V]) pump(end <-chan struct{}) {
 		case <-end:
 			end = nil
 			e.Log.Info("worker stops", "running", e.running)
-			e.drain()
+			e.interrupt()
 		case <-hurry:
 			hurry, e.hurried = nil, true
 		}

@@ -20,18 +20,28 @@ const (
 	over
 )
 
-// drain makes the engine take nothing new and give back what it has not started.
+// drain makes the engine take nothing new and give back what it has not started. Handlers may run on:
+// one that needs longer than the grace would otherwise never end in a worker that is started again for
+// every message.
 func (e *Engine[V]) drain() {
 	if e.phase == working {
-		e.phase, e.until = draining, time.Now().Add(e.Grace)
+		e.phase, e.until = draining, time.Time{}
 		e.endIntake()
 		e.giveBack()
 	}
 }
 
+// interrupt drains because Run's context has ended: from now on handlers have the grace.
+func (e *Engine[V]) interrupt() {
+	e.drain()
+	if e.phase == draining {
+		e.until = time.Now().Add(e.Grace)
+	}
+}
+
 // advance goes through the phases of the end.
 func (e *Engine[V]) advance() {
-	if e.phase == draining && (e.hurried || e.due(e.until)) {
+	if e.phase == draining && (e.hurried || !e.until.IsZero() && e.due(e.until)) {
 		e.phase, e.until = stopping, e.now.Add(stopTime)
 		for j := range e.inHand {
 			if j.state == running {
