@@ -73,7 +73,7 @@ func concurrentClaims(k *kit) {
 	k.send(envs...)
 	var mu sync.Mutex
 	times := make(map[symphony.ID]int)
-	k.workers(8, 7, n, func(_ string, ds []symphony.Delivery) {
+	k.workers(8, 20, n, func(_ string, ds []symphony.Delivery) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, d := range ds {

@@ -100,7 +100,7 @@ func exchangeFails(k *kit) {
 }
 
 func maintainEnds(k *kit) {
-	const n = 2500
+	const n = 1200
 	envs := make([]*symphony.Envelope, n)
 	for i := range envs {
 		envs[i] = message()

@@ -98,6 +98,16 @@ func (m *model) end(msg *modelled, status monitor.Status) {
 	}
 }
 
+// held are the tokens that are worth something.
+func (m *model) held() (tokens []symphony.Token) {
+	for _, msg := range m.messages {
+		if msg.token != "" {
+			tokens = append(tokens, msg.token)
+		}
+	}
+	return tokens
+}
+
 func (m *model) putBack(msg *modelled, after time.Duration) {
 	msg.worker, msg.token = "", ""
 	if msg.cancelled {

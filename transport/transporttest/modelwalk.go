@@ -26,24 +26,38 @@ type walk struct {
 	rt     *rapid.T
 	model  *model
 	queue  string
+	prefix string            // of what no other walk may have
+	before map[countOf]int64 // what other walks have left behind
 	claims int
 	tokens []symphony.Token // all that ever were
 }
 
-// modelWalks uses one store for all walks, each with a queue of its own: opening takes longer than walking.
+// modelWalks uses one store and one queue for all walks, because opening takes longer than walking.
+// After a walk that has failed the queue is left to itself.
 func modelWalks(k *kit) {
-	walks := 0
+	walks, failures := 0, 0
 	rapid.Check(k.t, func(rt *rapid.T) {
 		walks++
+		failures++
 		w := &walk{
 			kit: newKit(k.t, rt, k.Store), rt: rt, model: newModel(),
-			queue: fmt.Sprintf("walk-%d", walks),
+			queue: fmt.Sprintf("walk-%d", failures), prefix: fmt.Sprintf("%d-", walks),
 		}
-		steps := []func(){w.sendSome, w.sendSome, w.claimSome, w.claimSome, w.settleSome, w.settleSome, w.settleSome, w.renewSome, w.advance, w.cancelOne}
-		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
-			steps[rapid.IntRange(0, len(steps)-1).Draw(rt, "step")]()
-			w.compare()
+		w.before = w.counts()
+		steps := map[string]func(){
+			"send": w.sendSome, "claim": w.claimSome, "settle": w.settleSome,
+			"renew": w.renewSome, "advance": w.advance, "cancel": w.cancelOne,
 		}
+		names := []string{"claim", "settle", "send", "claim", "settle", "advance", "cancel", "renew"} // the first ones are drawn more often
+		w.sendSome()
+		for range rapid.IntRange(10, 30).Draw(rt, "steps") {
+			steps[rapid.SampledFrom(names).Draw(rt, "step")]()
+			w.compareCounts()
+		}
+		w.compare()
+		w.finish()
+		w.compareCounts()
+		failures--
 	})
 }
 
@@ -59,9 +73,11 @@ func (w *walk) sendSome() {
 		env := message(on(w.queue))
 		env.Priority = rapid.IntRange(4, 6).Draw(w.rt, "priority")
 		env.Delay = w.minutes("delay")
-		env.Group = rapid.SampledFrom([]string{"", "g", "h"}).Draw(w.rt, "group")
+		if group := rapid.SampledFrom([]string{"g", "", "h"}).Draw(w.rt, "group"); group != "" {
+			env.Group = w.prefix + group
+		}
 		if key := rapid.SampledFrom([]string{"", "", "k", "l"}).Draw(w.rt, "key"); key != "" {
-			env.Key, env.Window = w.queue+key, w.minutes("window")
+			env.Key, env.Window = w.prefix+key, w.minutes("window")
 		}
 		envs = append(envs, env)
 		want = append(want, w.model.accept(env))
@@ -72,7 +88,7 @@ func (w *walk) sendSome() {
 // claimSome names a worker anew for each claim, so that each lease ends on its own.
 func (w *walk) claimSome() {
 	w.claims++
-	c := claimOf(fmt.Sprintf("%s-%d", w.queue, w.claims), rapid.IntRange(1, 4).Draw(w.rt, "most"), symphony.QueueClaim{Name: w.queue})
+	c := claimOf(fmt.Sprintf("%sworker-%d", w.prefix, w.claims), 5-rapid.IntRange(1, 4).Draw(w.rt, "most"), symphony.QueueClaim{Name: w.queue})
 	c.Lease = time.Duration(rapid.SampledFrom([]int{1, 3, 5}).Draw(w.rt, "lease")) * time.Minute
 	want := w.model.ready()
 	want = want[:min(c.Max, len(want))]
@@ -98,6 +114,9 @@ func (w *walk) settleSome() {
 	var lost []symphony.Token
 	for range rapid.IntRange(1, 3).Draw(w.rt, "verdicts") {
 		token := rapid.SampledFrom(w.tokens).Draw(w.rt, "token")
+		if held := w.model.held(); len(held) > 0 && rapid.IntRange(0, 3).Draw(w.rt, "held") > 0 {
+			token = rapid.SampledFrom(held).Draw(w.rt, "token")
+		}
 		o := rapid.SampledFrom(outcomes()[:7]).Draw(w.rt, "outcome")
 		v := after(verdict(symphony.Delivery{Token: token}, o), w.minutes("after"))
 		if o == symphony.Completed || o == symphony.Failed || o == symphony.Cancelled || o == symphony.Released {
@@ -160,7 +179,24 @@ func (w *walk) cancelOne() {
 	w.cancel(msg.env, msg.status)
 }
 
-// compare requires that the store is what the model is.
+// finish ends all that lives.
+func (w *walk) finish() {
+	for _, msg := range w.model.messages {
+		if !msg.live() {
+			continue
+		}
+		token := msg.token
+		w.model.cancel(msg)
+		w.cancel(msg.env, msg.status)
+		if token != "" {
+			v := verdict(symphony.Delivery{Token: token}, symphony.Cancelled)
+			w.model.settle(v)
+			w.settle(v)
+		}
+	}
+}
+
+// compare requires that the store has each message as the model has it.
 func (w *walk) compare() {
 	for i, msg := range w.model.messages {
 		r := w.find(msg.env)
@@ -168,6 +204,22 @@ func (w *walk) compare() {
 			w.Fatalf("message %d is %s in the hands of %q, want %v in those of %q", i+1, r.Status, r.LockedBy, msg, msg.worker)
 		}
 	}
+}
+
+func (w *walk) compareCounts() {
+	got := w.counts()
+	for c, n := range w.before {
+		if got[c] -= n; got[c] == 0 {
+			delete(got, c)
+		}
+	}
+	if want := w.model.counts(w.queue); !maps.Equal(got, want) {
+		w.Fatalf("the counts are %v, want %v", got, want)
+	}
+}
+
+// counts are those of the queue, whoever has walked on it.
+func (w *walk) counts() map[countOf]int64 {
 	all, err := power1[monitor.Counter](w.kit).Counts(w.ctx)
 	if err != nil {
 		w.Fatalf("Counts: %v", err)
@@ -178,7 +230,5 @@ func (w *walk) compare() {
 			got[countOf{c.Queue, c.Type, c.Status}] += c.N
 		}
 	}
-	if want := w.model.counts(w.queue); !maps.Equal(got, want) {
-		w.Fatalf("the counts are %v, want %v", got, want)
-	}
+	return got
 }
