@@ -12,11 +12,11 @@ import (
 type Transport interface {
 	Sender
 	// Receive leases envelopes to c.Worker, c.Max at most. It blocks until there is at least one, or
-	// until ctx ends, and then returns ctx's error; nothing is leased then.
+	// until ctx ends, and then returns ctx's error; nothing is leased then. It never returns neither.
 	Receive(ctx context.Context, c Claim) ([]Delivery, error)
 	// Settle records verdicts, each fenced by its token. Those whose lease is lost change nothing and
 	// are named by a *[LostError]; the others are applied. A *[NotCommittedError] names those with InTx
-	// that found nothing committed. Settle is all or none for every other error, and may be repeated.
+	// that found nothing committed; both may come joined. Settle is all or none for every other error, and may be repeated.
 	Settle(ctx context.Context, verdicts []Verdict) error
 	// Renew keeps the leases of everything that worker holds, in one statement, for as long as it
 	// claimed them. held are the tokens that the worker knows of; what the store has leased to it
