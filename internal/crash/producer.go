@@ -222,9 +222,9 @@ func (p *producer) callOff(ctx context.Context, id symphony.ID) {
 	case err != nil:
 		e.Phase = history.Unknown
 		slog.Warn("not cancelled", "error", err)
-	case record.Status == monitor.Cancelled && record.LockedBy == "":
-		// It waited, and was ended at once. One that ended as cancelled from the hands of a worker, just
-		// after it was marked, has the worker's name.
+	case record.Status == monitor.Cancelled && record.Fence == 0:
+		// It was ended at once. Of one that was delivered before, the record does not say whether it waited for
+		// another attempt, or was marked and then ended by its worker.
 		e.Outcome = history.Cancelled
 	}
 	p.journal.answer(call, e)

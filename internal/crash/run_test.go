@@ -11,7 +11,7 @@ import (
 	"github.com/symphony-messenger/symphony/internal/history"
 )
 
-func runTest(t *testing.T, c config) (result, error, string) {
+func runTest(t *testing.T, c config) (result, string, error) {
 	t.Helper()
 	var log bytes.Buffer
 	c = c.withDefaults()
@@ -22,13 +22,13 @@ func runTest(t *testing.T, c config) (result, error, string) {
 	begun := time.Now()
 	r, err := c.run(t.Context(), &log)
 	t.Logf("took %v\n%s", time.Since(begun).Round(time.Millisecond), &log)
-	return r, err, log.String()
+	return r, log.String(), err
 }
 
 // TestFaults: under kills and pauses that hit work, nothing is lost, doubled or early.
 func TestFaults(t *testing.T) {
 	c := config{jobs: 1500, kills: 6, stops: 4, workers: 4, lease: time.Second, seed: 11}
-	r, err, _ := runTest(t, c)
+	r, _, err := runTest(t, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestSabotage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they mostly wait
-			r, err, log := runTest(t, config{jobs: 200, stops: want.stops, workers: 2, lease: time.Second, seed: 1, sabotage: name})
+			r, log, err := runTest(t, config{jobs: 200, stops: want.stops, workers: 2, lease: time.Second, seed: 1, sabotage: name})
 			if err == nil {
 				t.Fatal("the run has found nothing")
 			}
