@@ -63,6 +63,9 @@ func run(ctx context.Context, store, pattern string) error {
 	stores := make(map[string]bool)
 	for _, m := range mutants() {
 		if (store == "all" || store == m.store) && only.MatchString(m.store+": "+m.name) {
+			if _, err := m.apply(b.source(m)); err != nil {
+				return fmt.Errorf("mutant %q of %s: %w", m.name, m.store, err)
+			}
 			chosen = append(chosen, m)
 			stores[m.store] = true
 		}
@@ -82,8 +85,9 @@ func run(ctx context.Context, store, pattern string) error {
 	killed := 0
 	for _, m := range chosen {
 		verdict, err := b.try(ctx, m)
-		if err != nil {
-			return fmt.Errorf("mutant %q of %s: %w", m.name, m.store, err)
+		if err != nil { // it does not compile: that shows nothing, and must not pass for a kill
+			fmt.Printf("%-8s  %-6s  %s: %v\n", "BROKEN", m.store, m.name, err)
+			continue
 		}
 		fmt.Println(verdict)
 		if verdict.killed {
@@ -92,7 +96,7 @@ func run(ctx context.Context, store, pattern string) error {
 	}
 	fmt.Printf("{\"mutants\":%d,\"killed\":%d}\n", len(chosen), killed)
 	if killed < len(chosen) {
-		return fmt.Errorf("%d of %d mutants survived", len(chosen)-killed, len(chosen))
+		return fmt.Errorf("%d of %d mutants were not killed", len(chosen)-killed, len(chosen))
 	}
 	return nil
 }
@@ -108,6 +112,11 @@ func moduleRoot(ctx context.Context) (string, error) {
 // A bench is where mutants are built and tried. The sources stay as they are: the compiler is told to
 // read one file from somewhere else, and that goes for embedded SQL too.
 type bench struct{ root, work string }
+
+// source is the file that m is about.
+func (b bench) source(m mutant) string {
+	return filepath.Join(b.root, "transport", m.store, filepath.FromSlash(m.file))
+}
 
 // A verdict is what the suite said of a mutant.
 type verdict struct {
@@ -134,7 +143,7 @@ func (v verdict) String() string {
 // try builds m and runs the suite on it. An error means that it could not be tried.
 func (b bench) try(ctx context.Context, m mutant) (verdict, error) {
 	v := verdict{mutant: m}
-	source := filepath.Join(b.root, "transport", m.store, filepath.FromSlash(m.file))
+	source := b.source(m)
 	broken, err := m.apply(source)
 	if err != nil {
 		return v, err

@@ -27,7 +27,7 @@ func sqliteMutants() []mutant {
 		},
 		{
 			"the token is not checked on completion in a transaction", "sqlite", "tx.go",
-			"		refused, err = t.settle(q, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}})\n		return err\n",
+			"		refused, err = t.settle(q, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}}, t.clock())\n		return err\n",
 			"		seq, _, _ := parseToken(d.Token)\n		return q.exec(\"delete from messenger_messages where seq = ?\", seq)\n",
 			"transaction/complete without the lease",
 		},
@@ -58,7 +58,7 @@ func sqliteMutants() []mutant {
 		{
 			"acknowledged before the effect", "sqlite", "claim.go",
 			"		ds, err = t.claim(q, c)\n		return err\n",
-			"		if ds, err = t.claim(q, c); err != nil {\n			return err\n		}\n		for _, d := range ds {\n			if _, err = t.settle(q, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}}); err != nil {\n				return err\n			}\n		}\n		return nil\n",
+			"		if ds, err = t.claim(q, c); err != nil {\n			return err\n		}\n		for _, d := range ds {\n			if _, err = t.settle(q, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}}, t.clock()); err != nil {\n				return err\n			}\n		}\n		return nil\n",
 			"lease/runs out",
 		},
 		{
@@ -70,7 +70,7 @@ func sqliteMutants() []mutant {
 		{
 			"a duplicate is answered though nothing was stored", "sqlite", "send.go",
 			"	if len(envs) == 1 {\n		return t.sends.send(ctx, envs)\n	}\n	var rs []symphony.Receipt\n",
-			"	if len(envs) == 1 {\n		return t.sends.send(ctx, envs)\n	}\n	var rs []symphony.Receipt\n	for _, env := range envs {\n		if env.Key == \"\" {\n			continue\n		}\n		if err := t.write(ctx, func(q *queries) error {\n			_, err := (&inserting{t: t, q: q, now: t.clock()}).takeKey(env)\n			return err\n		}); err != nil {\n			return nil, err\n		}\n	}\n",
+			"	if len(envs) == 1 {\n		return t.sends.send(ctx, envs)\n	}\n	var rs []symphony.Receipt\n	for _, env := range envs {\n		if env.Key == \"\" {\n			continue\n		}\n		if err := t.write(ctx, func(q *queries) error {\n			_, _, err := (&inserting{t: t, q: q, now: t.clock()}).takeKey(env)\n			return err\n		}); err != nil {\n			return nil, err\n		}\n	}\n",
 			"key/nothing stored",
 		},
 		{
@@ -116,7 +116,7 @@ func sqliteMutants() []mutant {
 			"expiry/never started",
 		},
 		{
-			"the body is re-encoded", "sqlite", "send.go",
+			"the body is re-encoded", "sqlite", "rows.go",
 			"body: env.Body}\n",
 			"body: []byte(string([]rune(string(env.Body))))}\n",
 			"content/bytes",
