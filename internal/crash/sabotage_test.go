@@ -5,8 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/transport/sqlite"
@@ -18,7 +18,7 @@ func sabotages() map[string]func(symphony.Transport) symphony.Transport {
 		"deaf":   func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, answer: deaf} },
 		"eraser": func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, got: eraser(t)} },
 		"thief":  func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, got: thief(t)} },
-		"hasty":  func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, send: hasty} },
+		"hasty":  func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, settle: hasty} },
 	}
 }
 
@@ -64,33 +64,24 @@ func thief(t symphony.Transport) func([]symphony.Delivery) []symphony.Delivery {
 	})
 }
 
-// hasty forgets that a message was to wait.
-func hasty(env symphony.Envelope) symphony.Envelope {
-	env.Delay, env.At = 0, time.Time{}
-	return env
+// hasty forgets how long a message is to wait for its next attempt.
+func hasty(vs []symphony.Verdict) []symphony.Verdict {
+	vs = slices.Clone(vs)
+	for i := range vs {
+		vs[i].After = 0
+	}
+	return vs
 }
 
 // A broken transport does what its functions do beside what the one within does.
 type broken struct {
 	symphony.Transport
-	send   func(symphony.Envelope) symphony.Envelope
+	settle func([]symphony.Verdict) []symphony.Verdict
 	got    func([]symphony.Delivery) []symphony.Delivery
 	answer func(error) error
 }
 
 func (b *broken) Unwrap() symphony.Transport { return b.Transport }
-
-func (b *broken) Send(ctx context.Context, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
-	if b.send == nil {
-		return b.Transport.Send(ctx, envs)
-	}
-	sent := make([]*symphony.Envelope, len(envs))
-	for i, env := range envs {
-		other := b.send(*env)
-		sent[i] = &other
-	}
-	return b.Transport.Send(ctx, sent)
-}
 
 func (b *broken) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
 	for {
@@ -105,6 +96,9 @@ func (b *broken) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Deli
 }
 
 func (b *broken) Settle(ctx context.Context, vs []symphony.Verdict) error {
+	if b.settle != nil {
+		vs = b.settle(vs)
+	}
 	err := b.Transport.Settle(ctx, vs)
 	if b.answer != nil {
 		err = b.answer(err)
@@ -122,6 +116,9 @@ func (b *broken) Renew(ctx context.Context, worker string, held []symphony.Token
 
 func (b *broken) Exchange(ctx context.Context, vs []symphony.Verdict, c symphony.Claim) ([]symphony.Delivery, error) {
 	ex, _ := symphony.As[symphony.Exchanger](b.Transport)
+	if b.settle != nil {
+		vs = b.settle(vs)
+	}
 	ds, err := ex.Exchange(ctx, vs, c)
 	if b.got != nil {
 		ds = b.got(ds)
