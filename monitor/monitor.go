@@ -50,7 +50,7 @@ func Statuses() []Status {
 	return []Status{Pending, Scheduled, Processing, Completed, Failed, Cancelled, Expired}
 }
 
-// WaitingFor says why a message that is due cannot be claimed.
+// WaitingFor says why a pending message cannot be claimed, or why one is scheduled again.
 const (
 	WaitingForGroup   = "group"   // another message of its group is first
 	WaitingForHandler = "handler" // no worker had a handler for its type
@@ -138,7 +138,7 @@ type Filter struct {
 	Fingerprint string
 	Since       time.Time   // failed at or after
 	Until       time.Time   // failed before
-	After       symphony.ID // continue after this one of the answer before
+	After       symphony.ID // continue after this one of the answer before; ErrNotFound when it is gone
 	Limit       int         // 0: 50
 }
 

@@ -39,7 +39,7 @@ func sqliteMutants() []mutant {
 		},
 		{
 			"a completion that was committed is reported as a lost lease", "sqlite", "settle.go",
-			"		if !v.InTx { // else the handler's transaction has ended it\n			s.lost = append(s.lost, v.Token)\n		}\n",
+			"		if h != nil || !v.InTx { // else the handler's transaction has ended it\n			s.lost = append(s.lost, v.Token)\n		}\n",
 			"		s.lost = append(s.lost, v.Token)\n",
 			"transaction/complete and commit",
 		},

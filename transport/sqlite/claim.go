@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,7 +80,7 @@ func (t *Transport) peek(ctx context.Context, c symphony.Claim) (some bool, next
 	for _, at := range []sql.NullInt64{due, lease} {
 		if at.Valid {
 			some = some || at.Int64 <= now
-			next = min(next, time.Duration(at.Int64-now)*time.Millisecond)
+			next = min(next, milliseconds(at.Int64-now))
 		}
 	}
 	return some, next, nil
@@ -113,12 +114,17 @@ func (t *Transport) claim(q *queries, c symphony.Claim) ([]symphony.Delivery, er
 	if err := t.sweep(q, now); err != nil {
 		return nil, err
 	}
-	if err := t.promote(q, now); err != nil {
-		return nil, err
+	// Not all at once, should a million have become due: the next look goes on.
+	for range 5 {
+		if n, err := promoteSome(q, now, promoteRows); err != nil {
+			return nil, err
+		} else if n < promoteRows {
+			break
+		}
 	}
 	cl := claiming{q: q, now: now, except: slices.Clone(c.Except)}
 	var until int64
-	lease := c.Lease.Milliseconds()
+	lease := max(c.Lease.Milliseconds(), 1)
 	if _, err := q.one(sqlWorker, []any{c.Worker, now, now + lease, lease}, &cl.worker, &until); err != nil {
 		return nil, err
 	}
@@ -254,10 +260,15 @@ func decode(text sql.NullString, into any) error {
 func (l *leased) delivery(now int64) symphony.Delivery {
 	d := symphony.Delivery{Envelope: l.env, Token: l.token(), ClaimedAt: time.UnixMilli(now).UTC(), Unhandled: l.unhandled}
 	if l.expires.Valid {
-		d.Deadline = time.Now().Add(time.Duration(l.expires.Int64-now) * time.Millisecond)
-		l.env.Expires = time.Duration(l.expires.Int64-l.env.CreatedAt.UnixMilli()) * time.Millisecond
+		d.Deadline = time.Now().Add(milliseconds(l.expires.Int64 - now))
+		l.env.Expires = milliseconds(l.expires.Int64 - l.env.CreatedAt.UnixMilli())
 	}
 	return d
+}
+
+// milliseconds is n milliseconds, or the longest duration there is.
+func milliseconds(n int64) time.Duration {
+	return time.Duration(min(n, int64(math.MaxInt64/time.Millisecond))) * time.Millisecond
 }
 
 // A token is seq.fence: it fits one lease of one message, for seq is never used again and fence grows

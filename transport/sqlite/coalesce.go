@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -40,11 +42,14 @@ func (c *coalescer) send(ctx context.Context, envs []*symphony.Envelope) ([]symp
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	call := &sendCall{env: envs[0], lead: make(chan struct{}), done: make(chan struct{})}
+	call := &sendCall{env: envs[0], lead: make(chan struct{}), done: make(chan struct{}), err: errAborted}
 	c.mu.Lock()
-	c.waiting = append(c.waiting, call)
 	lead := !c.flushing
 	c.flushing = true
+	if !lead { // this call may return before its flush: the envelope is the caller's again then
+		call.env = snapshot(call.env)
+	}
+	c.waiting = append(c.waiting, call)
 	c.mu.Unlock()
 	if !lead {
 		select {
@@ -69,6 +74,15 @@ func (c *coalescer) send(ctx context.Context, envs []*symphony.Envelope) ([]symp
 		return nil, c.t.fail("send to", call.err)
 	}
 	return []symphony.Receipt{call.receipt}, nil
+}
+
+// errAborted is the answer of a flush that panicked.
+var errAborted = fmt.Errorf("%w: the flush was aborted", symphony.ErrOutcomeUnknown)
+
+func snapshot(env *symphony.Envelope) *symphony.Envelope {
+	own := *env
+	own.Body, own.Headers, own.Tags = bytes.Clone(env.Body), maps.Clone(env.Headers), slices.Clone(env.Tags)
+	return &own
 }
 
 // withdraw takes call out of those who wait, unless a flush has it already.
@@ -120,16 +134,23 @@ func (c *coalescer) flush(ctx context.Context) {
 	if n > 1 {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if err := c.write(ctx, calls); err != nil {
-		if n == 1 || !isData(err) {
-			for _, call := range calls {
-				call.err = err
-			}
+	if err := c.write(ctx, calls); err == nil || n == 1 || !isData(err) {
+		answer(calls, err)
+		return
+	}
+	for i := range calls { // one row was refused: each caller gets an answer of its own
+		err := c.write(ctx, calls[i:i+1])
+		answer(calls[i:i+1], err)
+		if err != nil && !isData(err) {
+			answer(calls[i:], err)
 			return
 		}
-		for _, call := range calls { // one row was refused: each caller gets an answer of its own
-			call.err = c.write(ctx, []*sendCall{call})
-		}
+	}
+}
+
+func answer(calls []*sendCall, err error) {
+	for _, call := range calls {
+		call.err = err
 	}
 }
 

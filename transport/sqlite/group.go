@@ -32,14 +32,16 @@ where queue_name = ? and group_key = ? and waiting_for = 'group' and seq <> ? or
 // promote makes messages claimable that have become due. Members of a group that another one holds
 // go on waiting for that.
 func (t *Transport) promote(q *queries, now int64) error {
-	const most = 1000
 	for {
-		n, err := promoteSome(q, now, most)
-		if err != nil || n < most {
+		n, err := promoteSome(q, now, promoteRows)
+		if err != nil || n < promoteRows {
 			return err
 		}
 	}
 }
+
+// promoteRows is how many messages one statement makes claimable.
+const promoteRows = 1000
 
 func promoteSome(q *queries, now int64, most int) (n int, err error) {
 	var seqs []int64

@@ -40,6 +40,10 @@ and not exists (select 1 from messenger_messages m where m.id = k.message_id) li
 
 // expire ends messages whose time is over and that no claim has come upon.
 func (t *Transport) expire(q *queries, now int64) (int, error) {
+	// First: to end a member of a group makes others claimable, which are read below.
+	if err := t.promote(q, now); err != nil {
+		return 0, err
+	}
 	var seqs []int64
 	err := q.each(`select seq from messenger_messages
 where expires_at is not null and status in ('pending', 'scheduled') and expires_at <= ? order by expires_at limit ?`,

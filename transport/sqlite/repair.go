@@ -15,6 +15,16 @@ import (
 // Failed implements [monitor.DeadLetters].
 func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (all []monitor.Record, err error) {
 	err = t.read(ctx, func(q *queries) error {
+		if !f.After.IsZero() {
+			var seq int64
+			found, err := q.one("select seq from messenger_failed_messages where id = ?", []any{f.After[:]}, &seq)
+			if err != nil {
+				return err
+			}
+			if !found {
+				return fmt.Errorf("continue after %s: %w", f.After, monitor.ErrNotFound)
+			}
+		}
 		all, err = records(q, sqlRecordFailed, filterArgs(f))
 		return err
 	})
@@ -156,8 +166,10 @@ and (expires_at > ?4 or exists (select 1 from messenger_messages m where m.id = 
 		copy(e.Holder[:], holder)
 		return e
 	}
-	return q.exec(`insert or replace into messenger_keys (message_type, subscriber, key, message_id, body_hash, expires_at)
-values (?, ?, ?, ?, zeroblob(0), ?)`, d.typ, d.subscriber, d.key.String, d.id[:], now)
+	return q.exec(`insert into messenger_keys as k (message_type, subscriber, key, message_id, body_hash, expires_at)
+values (?, ?, ?, ?, zeroblob(0), ?) on conflict (message_type, subscriber, key) do update
+set body_hash = case when k.message_id = excluded.message_id then k.body_hash else excluded.body_hash end,
+  message_id = excluded.message_id, expires_at = excluded.expires_at`, d.typ, d.subscriber, d.key.String, d.id[:], now)
 }
 
 // Cancel implements [monitor.Canceller].

@@ -54,9 +54,11 @@ type inserting struct {
 // fanOut stores the copy for the handler, if the type has one or nobody else, and one for each
 // subscriber.
 func (in *inserting) fanOut(env *symphony.Envelope) (r symphony.Receipt, err error) {
-	subs, err := in.subscriptions(env.Type)
-	if err != nil {
-		return r, err
+	var subs []symphony.Subscription
+	if env.Subscriber == "" { // else it is a copy already
+		if subs, err = in.subscriptions(env.Type); err != nil {
+			return r, err
+		}
 	}
 	if len(subs) == 0 {
 		id, stored, err := in.store(env)
@@ -129,6 +131,11 @@ func (in *inserting) store(env *symphony.Envelope) (id symphony.ID, stored bool,
 		if err := in.t.promote(in.q, in.now); err != nil {
 			return env.ID, false, err
 		}
+		// Nor before those that wait, should the machine's clock have been set back.
+		if _, err := in.q.one("select max(available_at, ?) from messenger_messages where queue_name = ? and group_key = ? and waiting_for = 'group' order by available_at desc limit 1",
+			[]any{in.now, env.Queue, env.Group}, &r.available); err != nil {
+			return env.ID, false, err
+		}
 	}
 	stored, err = in.insert(env, r)
 	if err != nil || !stored || env.Group == "" || r.status != monitor.Pending {
@@ -170,7 +177,11 @@ const lastTime = 253402300799999
 
 // addTime adds d to a time in milliseconds, rounding up, and stops at the end of the year 9999.
 func addTime(ms int64, d time.Duration) int64 {
-	return min(ms+int64((d+time.Millisecond-1)/time.Millisecond), lastTime)
+	n := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		n++
+	}
+	return min(ms+n, lastTime)
 }
 
 func null(s string) any {

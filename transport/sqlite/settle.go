@@ -114,7 +114,7 @@ func (s *settling) one(v *symphony.Verdict) error {
 	seq, fence, _ := parseToken(v.Token)
 	h := s.held[seq]
 	if h == nil || h.fence != fence || h.status != string(monitor.Processing) {
-		if !v.InTx { // else the handler's transaction has ended it
+		if h != nil || !v.InTx { // else the handler's transaction has ended it
 			s.lost = append(s.lost, v.Token)
 		}
 		return nil
@@ -157,7 +157,7 @@ func (s *settling) one(v *symphony.Verdict) error {
 
 // tooLate ends a message whose next attempt would start after its expiry.
 func (s *settling) tooLate(h *holding, v *symphony.Verdict) (bool, error) {
-	if !h.expires.Valid || addTime(s.now, v.After) < h.expires.Int64 {
+	if h.cancelled || !h.expires.Valid || addTime(s.now, v.After) < h.expires.Int64 {
 		return false, nil
 	}
 	switch {
@@ -250,7 +250,13 @@ func (s *settling) dead(h *holding, reason symphony.Reason, f *symphony.Failure,
 		}
 		attempts = log
 	}
-	err := s.q.exec(sqlFail, h.seq, s.t.options.Name, string(reason), f.Error, f.Class, null(f.Trace), f.Fingerprint(h.typ), s.now, failures, attempts)
+	// A message that was sent again after its end may fail again.
+	before, err := s.q.affected("delete from messenger_failed_messages where id = ?", h.id[:])
+	if err != nil {
+		return err
+	}
+	s.q.count(h.queue, h.typ, monitor.Failed, -before)
+	err = s.q.exec(sqlFail, h.seq, s.t.options.Name, string(reason), f.Error, f.Class, null(f.Trace), f.Fingerprint(h.typ), s.now, failures, attempts)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,8 @@ import (
 // exist if and only if tx commits. tx should be BEGIN IMMEDIATE, as those of [Transport.DB] are;
 // otherwise SQLite may refuse its first write because somebody else wrote meanwhile. Nothing wakes a
 // worker at the commit: call [Transport.Wake] after it, or a poll finds the messages within 100 ms.
-// Errors of the database are returned as they are, below what says where they came from.
+// Errors of the database are returned as they are, below what says where they came from; the messages
+// of a call that failed are not in tx. When ctx ends, a call that has begun runs to its end.
 func (t *Transport) InSQLTx(tx *sql.Tx) symphony.Stamp {
 	return symphony.Via(t, txSender{t, tx})
 }
@@ -35,14 +36,20 @@ func (s txSender) Send(ctx context.Context, envs []*symphony.Envelope) (rs []sym
 }
 
 // Tx runs fn in a transaction on the file, commits it, and wakes the workers. d sends in tx. An error
-// of fn rolls back and is returned.
+// of fn rolls back and is returned. It blocks until the transactions before it in this process have
+// ended, or ctx; other processes are waited for up to busy_timeout, and then the error matches
+// symphony.ErrStoreBusy. When the commit itself fails, its outcome may be unknown.
+//
+// While fn runs, this process writes nothing else: a Dispatch in fn that is not d's fails after
+// busy_timeout, and a Tx in fn waits until its ctx ends.
 func (t *Transport) Tx(ctx context.Context, b *symphony.Bus, fn func(tx *sql.Tx, d symphony.Dispatcher) error) error {
 	// Those of this process queue in order instead of trying again and again. Who writes outside tx
 	// meanwhile would wait for SQLite's lock anyway.
-	if err := t.writes.acquire(ctx); err != nil {
+	release, err := t.writes.acquireTurn(ctx)
+	if err != nil {
 		return t.fail("begin a transaction in", err)
 	}
-	defer t.writes.release()
+	defer release()
 	tx, err := t.db.BeginTx(ctx, nil)
 	if err != nil {
 		return t.fail("begin a transaction in", t.explainOpen(err))
@@ -84,7 +91,8 @@ func (t *Transport) Complete(ctx context.Context, tx *sql.Tx) error {
 
 // HandleTx makes fn the handler of M: it opens a transaction, runs fn, completes the message in it and
 // commits. The effects of fn in tx happen at most once, and exactly once if the message ends completed.
-// In place there is no message to complete, and only fn's own effects are committed.
+// In place there is no message to complete, and only fn's own effects are committed. A file that other
+// processes keep locked for busy_timeout is a failed attempt, as any error is.
 //
 // tx holds SQLite's only write lock while fn runs: do slow things before, in a handler that calls
 // [Transport.Complete] itself. It panics where symphony.Handle does.

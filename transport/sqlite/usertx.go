@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -45,6 +46,11 @@ func (t *Transport) inTx(ctx context.Context, tx *sql.Tx, fn func(q *queries) er
 	if err := t.check(ctx); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// An interrupted write would end the whole transaction, and what its owner writes next would stay.
+	ctx = context.WithoutCancel(ctx)
 	q, path, err := t.queriesIn(ctx, tx)
 	if err != nil {
 		return fmt.Errorf("ask for the file of the transaction: %w", explain(err))
@@ -52,10 +58,16 @@ func (t *Transport) inTx(ctx context.Context, tx *sql.Tx, fn func(q *queries) er
 	if !sameFile(path, t.config.path) {
 		return fmt.Errorf("the transaction is one on another file, %s", path)
 	}
-	if err := fn(q); err != nil {
+	if err := q.exec("savepoint symphony"); err != nil {
 		return err
 	}
-	return q.flush()
+	if err = fn(q); err == nil {
+		err = q.flush()
+	}
+	if err != nil { // nothing of ours stays in a transaction that its owner commits all the same
+		return errors.Join(err, q.exec("rollback to symphony"), q.exec("release symphony"))
+	}
+	return q.exec("release symphony")
 }
 
 const sqlFile = "select file from pragma_database_list where name = 'main'"
@@ -64,6 +76,11 @@ const sqlFile = "select file from pragma_database_list where name = 'main'"
 // transport's own pool the statements are prepared already; in one of another *sql.DB, which
 // database/sql tells by an error only, each is prepared where it is used.
 func (t *Transport) queriesIn(ctx context.Context, tx *sql.Tx) (q *queries, path string, err error) {
+	if t.db.Stats().MaxOpenConnections == 1 { // tx has it: to prepare on the pool would wait for ever
+		q = inTx(ctx, tx)
+		_, err = q.one(sqlFile, nil, &path)
+		return q, path, err
+	}
 	pooled := t.prepared(ctx, tx)
 	_, err = pooled.one(sqlFile, nil, &path)
 	if err == nil || !strings.Contains(err.Error(), "statement from different database") {
@@ -95,6 +112,9 @@ func (t *Transport) read(ctx context.Context, fn func(q *queries) error) error {
 		return explain(err)
 	}
 	defer func() { _ = tx.Rollback() }()
+	if t.db.Stats().MaxOpenConnections == 1 {
+		return fn(inTx(ctx, tx))
+	}
 	return fn(t.prepared(ctx, tx))
 }
 

@@ -19,6 +19,7 @@ type writer struct {
 	db       *sql.DB
 	patience time.Duration // with others that write
 	lock     chan struct{} // holds one element while nobody writes
+	turn     chan struct{} // the same for the callers' transactions: one of them at a time queues for lock
 	conn     *sql.Conn     // nil: not open
 	stmts    map[string]*sql.Stmt
 }
@@ -29,20 +30,24 @@ func newWriter(c config) *writer {
 		panic(err)
 	}
 	db.SetMaxOpenConns(1)
-	w := &writer{db: db, patience: c.busyTimeout, lock: make(chan struct{}, 1)}
+	w := &writer{db: db, patience: c.busyTimeout, lock: make(chan struct{}, 1), turn: make(chan struct{}, 1)}
 	w.lock <- struct{}{}
+	w.turn <- struct{}{}
 	return w
 }
 
 var errClosed = errors.New("the transport is closed")
 
-// acquire waits until nobody in this process writes, for as long as SQLite would wait for the lock.
-func (w *writer) acquire(ctx context.Context) error {
+// acquire waits until nobody in this process writes, until ctx ends or the time has come.
+func (w *writer) acquire(ctx context.Context, until time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	var open bool
 	select {
 	case _, open = <-w.lock:
 	default:
-		timer := time.NewTimer(w.patience)
+		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		select {
 		case _, open = <-w.lock:
@@ -58,13 +63,35 @@ func (w *writer) acquire(ctx context.Context) error {
 	return nil
 }
 
+// acquireTurn waits, until ctx ends, for the lock on behalf of a transaction of the caller's. Many
+// handlers with such transactions are no reason for one of them to fail, nor for heartbeats and
+// verdicts to wait for more than one of them.
+func (w *writer) acquireTurn(ctx context.Context) (release func(), err error) {
+	select {
+	case <-w.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := w.acquire(ctx, time.Now().Add(forever)); err != nil {
+		w.turn <- struct{}{}
+		return nil, err
+	}
+	return func() {
+		w.release()
+		w.turn <- struct{}{}
+	}, nil
+}
+
+const forever = 100 * 365 * 24 * time.Hour
+
 func (w *writer) release() { w.lock <- struct{}{} }
 
 // do runs fn in a transaction that holds the write lock from its start. ctx counts until the lock is
 // had: after that the statements run to their end, because an interrupted commit has an unknown
 // outcome. fn's error rolls back.
 func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
-	if err := w.acquire(ctx); err != nil {
+	until := time.Now().Add(w.patience)
+	if err := w.acquire(ctx, until); err != nil {
 		return err
 	}
 	defer w.release()
@@ -73,7 +100,7 @@ func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
 		return explain(err)
 	}
 	q := &queries{ctx: on, prepare: w.prepare}
-	if err := w.begin(ctx, q); err != nil {
+	if err := w.begin(ctx, q, until); err != nil {
 		return err
 	}
 	ctx = on
@@ -101,13 +128,13 @@ func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
 // begin takes the lock of the file, which other processes have now and then. SQLite's own way of
 // waiting sleeps up to 100 ms between two looks and lets whoever looks more often go first; transactions
 // here take a few milliseconds.
-func (w *writer) begin(ctx context.Context, q *queries) error {
+func (w *writer) begin(ctx context.Context, q *queries, until time.Time) error {
 	const first, last = 200 * time.Microsecond, 5 * time.Millisecond
 	pause := first
 	var timer *time.Timer
-	for begun := time.Now(); ; pause = min(2*pause, last) {
+	for ; ; pause = min(2*pause, last) {
 		err := q.exec("begin immediate")
-		if !errors.Is(err, symphony.ErrStoreBusy) || time.Since(begun) >= w.patience {
+		if !errors.Is(err, symphony.ErrStoreBusy) || !time.Now().Before(until) {
 			return err
 		}
 		if timer == nil {
