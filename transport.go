@@ -30,7 +30,7 @@ type Transport interface {
 type Sender interface {
 	// Send stores all envelopes or none and returns their receipts in order. It does not keep or
 	// change envs. When it returns nil they survive a crash of this process. An envelope whose ID is
-	// stored already is not stored again and is no duplicate: that makes Send repeatable.
+	// that of a live message is not stored again and is no duplicate: that makes Send repeatable.
 	Send(ctx context.Context, envs []*Envelope) ([]Receipt, error)
 }
 
