@@ -41,7 +41,8 @@ const (
 
 // openApplicationDB opens the file as the application does, which has its own connections.
 func openApplicationDB(o options) (*sql.DB, error) {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(20000)", "synchronous(" + o.sync + ")", "foreign_keys(ON)"}}
+	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": {busy, "synchronous(" + o.sync + ")", "foreign_keys(ON)"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: o.database, RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.database, err)

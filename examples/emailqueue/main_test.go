@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -45,9 +46,9 @@ func TestKills(t *testing.T) {
 		t.Fatalf("go build: %v\n%s", err, built)
 	}
 	var out bytes.Buffer
-	d := demonstration{rows: 5000, kills: 10, workers: 3, perSecond: 250, sync: "normal", dir: t.TempDir(), executable: program, out: &out}
+	d := demonstration{rows: 5000, kills: 10, workers: 3, perSecond: 250, sync: "normal", dir: t.TempDir(), executable: program}
+	d.out = io.MultiWriter(&out, os.Stdout) // as it is, so that the last line of a test that passes is the report
 	r, err := d.run(t.Context())
-	t.Log("\n" + out.String())
 	if err != nil {
 		log, _ := os.ReadFile(filepath.Join(d.dir, logName))
 		t.Fatalf("%v\nthe end of %s:\n%s", err, logName, log[max(0, len(log)-20_000):])

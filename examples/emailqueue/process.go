@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,12 @@ type process struct {
 	err   error         // after done
 }
 
+// signaled reports whether SIGKILL ended the process, which is done.
+func (p *process) signaled() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
 // A crew starts processes and keeps workers alive, as systemd or Kubernetes does.
 type crew struct {
 	executable string
@@ -32,7 +39,7 @@ type crew struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	ending  bool
-	workers []*process           // alive
+	workers []*process           // alive, as far as anybody has noticed, and not killed
 	others  []*process           // alive, never killed
 	killed  map[string]time.Time // when a worker that was killed was dead
 }
@@ -80,6 +87,7 @@ func (c *crew) keep(name string, args ...string) error {
 			c.mu.Lock()
 			c.workers = slices.DeleteFunc(c.workers, func(w *process) bool { return w == p })
 			_, killed := c.killed[p.name]
+			killed = killed && p.signaled() // the signal may have come too late
 			if !killed {
 				c.check(p)
 			}
@@ -131,22 +139,33 @@ func (c *crew) kill() (string, error) {
 		c.mu.Unlock()
 		return "", nil
 	}
-	p := c.workers[rand.IntN(len(c.workers))]
-	// Noted before it is dead, so that its end is expected; made exact below.
-	c.killed[p.name] = time.Now()
+	i := rand.IntN(len(c.workers))
+	p := c.workers[i]
+	// From here on it is nobody's choice: until its successor is started, it would be killed twice.
+	c.workers = slices.Delete(c.workers, i, i+1)
 	err := p.cmd.Process.Kill()
+	if err == nil {
+		c.killed[p.name] = time.Now() // before anybody sees that it is dead, so that its end is expected; made exact below
+	}
 	c.mu.Unlock()
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrProcessDone): // it ended by itself, and whoever keeps it says so
+		return "", nil
+	case err != nil:
 		return "", fmt.Errorf("kill %s: %w", p.name, err)
 	}
 	<-p.done
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !p.signaled() {
+		delete(c.killed, p.name)
+		return "", nil
+	}
 	c.killed[p.name] = time.Now()
 	return p.name, nil
 }
 
-// stop ends all processes in an orderly way and waits for them.
+// stop ends all processes in an orderly way and waits for them. To stop twice is no mistake.
 func (c *crew) stop() {
 	c.mu.Lock()
 	c.ending = true

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -22,7 +24,9 @@ func newCrew(t *testing.T) (*crew, context.Context) {
 	t.Cleanup(func() { output.Close() })
 	ctx, fatal := context.WithCancelCause(t.Context())
 	t.Cleanup(func() { fatal(nil) })
-	return &crew{executable: executable, output: output, fatal: fatal, killed: make(map[string]time.Time)}, ctx
+	c := &crew{executable: executable, output: output, fatal: fatal, killed: make(map[string]time.Time)}
+	t.Cleanup(c.stop) // also when the test fails halfway, and before the cleanups above
+	return c, ctx
 }
 
 // processArgs are those of a cron job with nothing to do, as any process that works until it is told to stop.
@@ -66,6 +70,46 @@ func TestCrew(t *testing.T) {
 	}
 	if ctx.Err() != nil {
 		t.Error(context.Cause(ctx))
+	}
+}
+
+// TestCrewDoesNotTakeTheCredit: a worker that ends by itself was not killed, though the signal is sent
+// while it ends or later.
+func TestCrewDoesNotTakeTheCredit(t *testing.T) {
+	for name, known := range map[string]bool{"ended": true, "ending": false} {
+		t.Run(name, func(t *testing.T) {
+			c, _ := newCrew(t)
+			cmd := exec.Command(c.executable, "worker", "-unknown")
+			output, err := cmd.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			p := &process{name: "worker-1.1", cmd: cmd, stdin: output, done: make(chan struct{})}
+			if _, err := io.Copy(io.Discard, output); err != nil { // to its end: the process has its exit status
+				t.Fatal(err)
+			}
+			end := func() {
+				p.err = cmd.Wait()
+				close(p.done)
+			}
+			if known {
+				end()
+			} else {
+				c.running.Go(func() {
+					for len(c.deaths()) == 0 { // until the signal is sent
+						time.Sleep(time.Millisecond)
+					}
+					end()
+				})
+			}
+			c.workers = []*process{p}
+			if name, err := c.kill(); name != "" || err != nil || len(c.deaths()) != 0 {
+				t.Errorf("killed %q, %v; deaths: %v", name, err, c.deaths())
+			}
+		})
 	}
 }
 
