@@ -247,6 +247,33 @@ func TestDispatchAllGoesToOnePlace(t *testing.T) {
 	}
 }
 
+// incomparable is a transport, or a sender, that == panics on.
+type incomparable struct {
+	*recorder
+	_ func()
+}
+
+func TestDispatchAllToWhatCannotBeCompared(t *testing.T) {
+	r := newRecorder()
+	two := []symphony.Message{greet{}, greet{}}
+	for name, c := range map[string]struct {
+		to    symphony.Transport
+		stamp symphony.Stamp
+	}{
+		"transport":     {incomparable{recorder: r}, symphony.Priority(2)},
+		"sender":        {r, symphony.Via(r, incomparable{recorder: r})},
+		"its transport": {incomparable{recorder: r}, symphony.Via(incomparable{recorder: r}, r)},
+	} {
+		_, err := (&symphony.Bus{Transport: c.to}).DispatchAll(t.Context(), two, c.stamp)
+		if err == nil || !strings.Contains(err.Error(), "another transport") || len(r.sent()) > 0 {
+			t.Errorf("%s: error %v, %d sent", name, err, len(r.sent()))
+		}
+	}
+	if _, err := (&symphony.Bus{Transport: incomparable{recorder: r}}).Dispatch(t.Context(), greet{}); err != nil {
+		t.Errorf("one message: %v", err)
+	}
+}
+
 func TestErrorOfTheTransportReachesTheCaller(t *testing.T) {
 	r := newRecorder()
 	r.fail = func(int) error { return fmt.Errorf("send: %w", symphony.ErrOutcomeUnknown) }

@@ -3,6 +3,7 @@ package symphony_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -164,4 +165,31 @@ func (o aloneObserver) Observe(_ context.Context, e symphony.Event) {
 	if culprits, all := o.g.now["culprit"], o.g.now["all"]; culprits > 0 || e.Envelope.Type == "culprit" && all > 0 {
 		o.t.Errorf("%s starts beside %d others, %d of them culprits", e.Envelope.Type, all, culprits)
 	}
+}
+
+// leaver is an observer that ends its goroutine as the handler is about to start.
+type leaver struct{}
+
+func (leaver) Observe(_ context.Context, e symphony.Event) {
+	if e.Kind == symphony.EventStarted && e.Envelope.Attempt == 1 {
+		runtime.Goexit()
+	}
+}
+
+// TestObserverThatEndsItsGoroutine costs an attempt, not the worker.
+func TestObserverThatEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbe()
+		bus := &symphony.Bus{Transport: p}
+		symphony.Handle(bus, func(context.Context, task) error { return nil })
+		r := dispatch(t, bus, 1)[0]
+		stop := run(t, &symphony.Worker{Bus: bus, Observer: leaver{}})
+		pass(time.Minute)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if rec := p.record(t, r); rec.Status != monitor.Completed || rec.RetryCount != 1 {
+			t.Errorf("%s after %d retries, want completed after 1", rec.Status, rec.RetryCount)
+		}
+	})
 }

@@ -49,9 +49,9 @@ func attempt(f func() error, then func(error)) {
 func (r *run) handle(j *job) {
 	t := &j.Value
 	ctx := context.WithValue(j.Context, deliveryKey{}, &t.Delivery)
-	r.observe(ctx, Event{Kind: EventStarted, Envelope: t.Envelope})
 	began := time.Now()
 	attempt(func() error {
+		r.observe(ctx, Event{Kind: EventStarted, Envelope: t.Envelope})
 		if err := t.reg.open(r.Bus, t.Envelope); err != nil {
 			return err
 		}
@@ -102,7 +102,7 @@ func (r *run) finish(j *job, err error, began time.Time) {
 			t.err = bad
 			t.verdict = t.judge(bad, cause, retry.Exponential{})
 		}
-		j.Failed = t.verdict.Outcome == Retried || t.verdict.Outcome == Failed
+		j.Failed = !t.verdict.InTx && t.verdict.failure()
 		r.engine.Finish(j)
 	})
 }
@@ -120,6 +120,9 @@ func (r *run) policy(t *task) RetryPolicy {
 	}
 	return r.Retry
 }
+
+// failure reports whether v counts as a failed attempt.
+func (v *Verdict) failure() bool { return v.Outcome == Retried || v.Outcome == Failed }
 
 // judge makes a verdict of what the handler returned; cause is that with which its context has ended.
 func (t *task) judge(err, cause error, policy RetryPolicy) Verdict {

@@ -3,6 +3,8 @@ package symphony_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -280,4 +282,92 @@ func TestLimitOfMessagesCountsThoseThatAreHeld(t *testing.T) {
 			t.Errorf("%d slow ones of %d in all, %d verdicts; want the 3 that were claimed first", slow, all, len(p.verdicts()))
 		}
 	})
+}
+
+// TestLimitOfFailuresInTransactions: whether an attempt whose handler completed the message in its own
+// transaction has failed is for the store to say, and not for the handler's error.
+func TestLimitOfFailuresInTransactions(t *testing.T) {
+	failed := errors.New("failed")
+	for name, c := range map[string]struct {
+		returns   error
+		committed bool
+		attempts  int
+	}{
+		"committed":             {nil, true, 5},
+		"committed, but failed": {failed, true, 5},
+		"not committed":         {nil, false, 2},
+		"not committed, failed": {failed, false, 2},
+		"not committed, snooze": {symphony.Snooze(time.Hour), false, 5},
+	} {
+		for _, exchanges := range []bool{false, true} {
+			if !exchanges && !c.committed {
+				continue // there the next claims do not wait for the answer to verdicts
+			}
+			t.Run(fmt.Sprintf("%s, exchanges %v", name, exchanges), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := newProbe()
+					bus := &symphony.Bus{Transport: struct{ symphony.Transport }{committing{p, c.committed}}}
+					if exchanges {
+						bus.Transport = exchanging{committing{p, c.committed}}
+					}
+					attempts := 0
+					symphony.Handle(bus, func(ctx context.Context, _ task) error {
+						attempts++
+						d, _ := symphony.DeliveryFrom(ctx)
+						if c.committed {
+							if err := p.Transport.Settle(ctx, []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}}); err != nil {
+								t.Error(err)
+							}
+						}
+						d.CompletedInTx()
+						return c.returns
+					})
+					dispatch(t, bus, 5)
+					err := (&symphony.Worker{
+						Bus: bus, Concurrency: 1, Logger: slog.New(slog.DiscardHandler),
+						Limits: symphony.Limits{Failures: 2, Time: time.Second},
+					}).Run(t.Context())
+					if err != nil || attempts != c.attempts {
+						t.Errorf("%d attempts, error %v, want %d", attempts, err, c.attempts)
+					}
+				})
+			})
+		}
+	}
+}
+
+// exchanging is committing with one trip for verdicts and claims.
+type exchanging struct{ committing }
+
+func (e exchanging) Exchange(ctx context.Context, vs []symphony.Verdict, c symphony.Claim) ([]symphony.Delivery, error) {
+	err := e.Settle(ctx, vs)
+	if err != nil && !errors.Is(err, symphony.ErrNotCommitted) {
+		return nil, err
+	}
+	ds, claimErr := e.probe.Exchange(ctx, nil, c)
+	return ds, errors.Join(err, claimErr)
+}
+
+// TestStopDuringUpkeep: a store that always has more to maintain does not keep the worker.
+func TestStopDuringUpkeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := busyStore{newProbe(), time.Now().Add(time.Hour)}
+		stop := run(t, &symphony.Worker{Bus: &symphony.Bus{Transport: store}})
+		pass(time.Minute)
+		began := time.Now()
+		if err := stop(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("Run ended after %v with %v", time.Since(began), err)
+		}
+	})
+}
+
+// busyStore has chores until some time, whatever becomes of the context.
+type busyStore struct {
+	*probe
+	until time.Time
+}
+
+func (b busyStore) Maintain(context.Context) (bool, error) {
+	time.Sleep(100 * time.Millisecond)
+	return time.Now().Before(b.until), nil
 }

@@ -130,7 +130,9 @@ func (r *run) settled(js []*job, err error) error {
 			continue
 		}
 		if t.verdict.InTx {
-			r.confirm(t, !rolledBack || !slices.Contains(undone.Tokens, t.Token))
+			committed := !rolledBack || !slices.Contains(undone.Tokens, t.Token)
+			j.Undone = !committed && t.verdict.failure()
+			r.confirm(t, committed)
 		}
 		r.report(t)
 	}

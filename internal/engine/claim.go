@@ -93,7 +93,7 @@ func (e *Engine[V]) open() {
 
 func (e *Engine[V]) upkeep() {
 	for round := 0; e.intake.Err() == nil; round++ {
-		for more := true; more; {
+		for more := true; more && e.intake.Err() == nil; {
 			var err error
 			if more, err = e.Upkeep(e.intake, round); err != nil && e.intake.Err() == nil {
 				e.trouble("maintain the store", err)

@@ -95,6 +95,7 @@ type Job[V any] struct {
 	Context context.Context
 
 	Failed    bool // to be set before Finish: it counts for Limits.Failures
+	Undone    bool // to be set by Settle or Exchange: the same, found out only by the store
 	Cancelled bool // to be read when it is settled: somebody cancelled it while it ran
 
 	end     context.CancelCauseFunc

@@ -108,6 +108,7 @@ func (e *Engine[V]) settleAll() {
 				e.claim.busy, e.claiming = false, nil
 			}
 			e.settled(js, err)
+			e.checkLimits() // before what came with the answer is started
 			if exchange && err == nil {
 				e.arrive(claimed)
 			}
@@ -128,6 +129,9 @@ func (e *Engine[V]) settled(js []*Job[V], err error) {
 	}
 	e.settle.fails = 0
 	for _, j := range js {
+		if j.Undone && !j.Cancelled {
+			e.failures++
+		}
 		delete(e.inHand, j)
 	}
 }
