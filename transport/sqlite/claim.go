@@ -30,7 +30,7 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		woken := t.wake.wait() // before the look: what comes after it is not missed
+		woken := t.wake.Wait() // before the look: what comes after it is not missed
 		some, next, err := t.peek(ctx, c)
 		if err != nil {
 			return nil, t.fail("receive from", err)

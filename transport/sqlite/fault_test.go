@@ -149,7 +149,7 @@ func TestOneRefusedRow(t *testing.T) {
 	<-store.writes.lock // those that come now wait, and share the next flush
 	first := make(chan error, 1)
 	go func() { first <- send(context.Background(), store, newEnvelope("first")) }()
-	waitUntil(t, func() bool { return store.sends.taken() })
+	waitUntil(t, func() bool { return taken(store) })
 	errs := make([]error, 50)
 	var wg sync.WaitGroup
 	for i := range errs {
@@ -161,7 +161,7 @@ func TestOneRefusedRow(t *testing.T) {
 			}))
 		})
 	}
-	waitUntil(t, func() bool { return store.sends.queued(50) })
+	waitUntil(t, func() bool { return queued(store, 50) })
 	store.writes.lock <- struct{}{}
 	wg.Wait()
 	if err := <-first; err != nil {
@@ -184,12 +184,12 @@ func TestSendEnded(t *testing.T) {
 	<-store.writes.lock
 	led := make(chan error, 1)
 	go func() { led <- send(context.Background(), store, newEnvelope("leader")) }()
-	waitUntil(t, func() bool { return store.sends.taken() })
+	waitUntil(t, func() bool { return taken(store) })
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	waits := make(chan error, 1)
 	go func() { waits <- send(ctx, store, newEnvelope("waits")) }()
-	waitUntil(t, func() bool { return store.sends.queued(1) })
+	waitUntil(t, func() bool { return queued(store, 1) })
 	cancel(errors.New("enough"))
 	if err := <-waits; !errors.Is(err, context.Canceled) || errors.Is(err, symphony.ErrOutcomeUnknown) {
 		t.Fatalf("%v: want context.Canceled alone", err)
@@ -201,7 +201,7 @@ func TestSendEnded(t *testing.T) {
 	for range 2 {
 		go func() { both <- send(ctx, store, newEnvelope("pair")) }()
 	}
-	waitUntil(t, func() bool { return store.sends.queued(2) })
+	waitUntil(t, func() bool { return queued(store, 2) })
 	store.writes.lock <- struct{}{}
 	if err := <-led; err != nil {
 		t.Fatal(err)
@@ -215,18 +215,18 @@ func TestSendEnded(t *testing.T) {
 
 	<-store.writes.lock
 	go func() { led <- send(context.Background(), store, newEnvelope("leader")) }()
-	waitUntil(t, func() bool { return store.sends.taken() })
+	waitUntil(t, func() bool { return taken(store) })
 	go func() { both <- send(context.Background(), store, newEnvelope("second leader")) }()
-	waitUntil(t, func() bool { return store.sends.queued(1) })
+	waitUntil(t, func() bool { return queued(store, 1) })
 	ctx, cancel = context.WithCancelCause(t.Context())
 	go func() { both <- send(ctx, store, newEnvelope("follows")) }()
-	waitUntil(t, func() bool { return store.sends.queued(2) })
+	waitUntil(t, func() bool { return queued(store, 2) })
 	hold := make(chan struct{})
 	t.Cleanup(func() { cancel(nil) })
 	go func() { // takes the lock between the two flushes, so that the second is caught in the middle
 		store.writes.lock <- struct{}{}
 		<-store.writes.lock
-		waitUntil(t, func() bool { return store.sends.taken() })
+		waitUntil(t, func() bool { return taken(store) })
 		cancel(errors.New("enough"))
 		<-hold
 		store.writes.lock <- struct{}{}

@@ -63,16 +63,14 @@ func waitUntil(t *testing.T, reached func() bool) {
 	}
 }
 
-// queued reports whether n calls wait for the next flush.
-func (c *coalescer) queued(n int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.waiting) == n
+// queued reports whether n sends wait for the next flush.
+func queued(store *Transport, n int) bool {
+	sends, _ := store.sends.Waiting()
+	return sends == n
 }
 
 // taken reports whether a flush is on its way and has taken all that waited.
-func (c *coalescer) taken() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.flushing && len(c.waiting) == 0
+func taken(store *Transport) bool {
+	sends, flushes := store.sends.Waiting()
+	return flushes > 0 && sends == 0
 }

@@ -16,18 +16,27 @@ import (
 // concurrent calls. When ctx ends after that transaction was begun for it, the error matches
 // symphony.ErrOutcomeUnknown.
 func (t *Transport) Send(ctx context.Context, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
-	if len(envs) == 1 {
-		return t.sends.send(ctx, envs)
-	}
 	var rs []symphony.Receipt
-	err := t.write(ctx, func(q *queries) (err error) {
-		rs, err = t.insert(q, envs)
-		return err
-	})
+	var err error
+	if len(envs) == 1 {
+		rs = make([]symphony.Receipt, 1)
+		rs[0], err = t.sends.Send(ctx, envs[0])
+	} else {
+		rs, err = t.store(ctx, envs)
+	}
 	if err != nil {
 		return nil, t.fail("send to", err)
 	}
 	return rs, nil
+}
+
+// store writes envs in a transaction of their own.
+func (t *Transport) store(ctx context.Context, envs []*symphony.Envelope) (rs []symphony.Receipt, err error) {
+	err = t.write(ctx, func(q *queries) error {
+		rs, err = t.insert(q, envs)
+		return err
+	})
+	return rs, err
 }
 
 // insert stores envs in q's transaction, one copy for each subscription.

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/coalesce"
+	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
 
 	driver "modernc.org/sqlite" // registers "sqlite"
@@ -47,14 +49,14 @@ type Options struct {
 type Transport struct {
 	config  config
 	options Options
-	db      *sql.DB       // for reads, and for the caller's own transactions
-	pooled  statementPool // of db, for the caller's transactions
-	writes  *writer       // the only connection that the transport writes with
-	sends   coalescer     // single dispatches on their way
-	wake    broadcast     // there may be something to claim
-	clock   func() int64  // the store's clock, in milliseconds since 1970
-	usable  atomic.Bool   // the schema was found to be one that this release can use
-	closing chan struct{} // ends waiting Receives
+	db      *sql.DB        // for reads, and for the caller's own transactions
+	pooled  statementPool  // of db, for the caller's transactions
+	writes  *writer        // the only connection that the transport writes with
+	sends   coalesce.Sends // single dispatches on their way
+	wake    wake.Broadcast // there may be something to claim
+	clock   func() int64   // the store's clock, in milliseconds since 1970
+	usable  atomic.Bool    // the schema was found to be one that this release can use
+	closing chan struct{}  // ends waiting Receives
 	once    sync.Once
 }
 
@@ -129,7 +131,7 @@ func open(ctx context.Context, c config, opts *Options) (*Transport, error) {
 		closing: make(chan struct{}),
 	}
 	t.writes = newWriter(c)
-	t.sends.init(t)
+	t.sends.Write, t.sends.IsData = t.store, isData
 	return t, nil
 }
 
@@ -164,7 +166,7 @@ func (t *Transport) Capabilities() symphony.Capabilities {
 // Wake tells the workers of this process that there may be something new, after the commit of a
 // transaction that sent messages. Those of other processes find them with their next poll, within
 // 100 ms.
-func (t *Transport) Wake() { t.wake.send() }
+func (t *Transport) Wake() { t.wake.Send() }
 
 // write runs fn in a transaction of the transport's own, and wakes those who wait when it made
 // something claimable.
@@ -182,7 +184,7 @@ func (t *Transport) write(ctx context.Context, fn func(q *queries) error) error 
 		return err
 	}
 	if ready {
-		t.wake.send()
+		t.wake.Send()
 	}
 	return nil
 }

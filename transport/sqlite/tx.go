@@ -61,7 +61,7 @@ func (t *Transport) Tx(ctx context.Context, b *symphony.Bus, fn func(tx *sql.Tx,
 	if err := tx.Commit(); err != nil {
 		return t.fail("commit in", explain(err))
 	}
-	t.wake.send()
+	t.wake.Send()
 	return nil
 }
 
