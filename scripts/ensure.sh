@@ -3,8 +3,10 @@
 # relative of it, as root), says what it does, and fails with the name of the thing when it cannot.
 # Running it again changes nothing.
 #
-#   scripts/ensure.sh go      the Go version of go.mod
-#   scripts/ensure.sh race    what `go test -race` needs: a C compiler and its headers
+#   scripts/ensure.sh go         the Go version of go.mod
+#   scripts/ensure.sh race       what `go test -race` needs: a C compiler and its headers
+#   scripts/ensure.sh postgres   the programs of a PostgreSQL server, 14 or newer; none is left running
+#   scripts/ensure.sh npm        npm, which fetches the servers of scripts/pg-all.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -53,8 +55,47 @@ race() {
 	cc_works "$cc" || die "gcc was installed but does not compile a small program: the race detector needs it"
 }
 
+# postgres_in BIN...: is there a directory with a server that the tests can use? internal/pgserver looks in the same places.
+postgres_in() {
+	local bin version
+	for bin in "$@"; do
+		[ -x "$bin/initdb" ] && [ -x "$bin/postgres" ] || continue
+		version=$("$bin/postgres" --version | sed -n 's/^postgres (PostgreSQL) \([0-9]*\).*/\1/p')
+		[ "${version:-0}" -ge 14 ] && return
+	done
+	return 1
+}
+
+postgres() {
+	# A server that somebody chose is theirs to mend.
+	if [ -n "${SYMPHONY_PG_BIN:-}" ]; then
+		postgres_in "$SYMPHONY_PG_BIN" || die "there is no PostgreSQL server, 14 or newer, in $SYMPHONY_PG_BIN (from SYMPHONY_PG_BIN)"
+		return
+	fi
+	postgres_in /usr/lib/postgresql/*/bin "$(pg_config --bindir 2>/dev/null)" && return
+	no_cluster
+	install "a PostgreSQL server (tests start one of their own)" postgresql
+	postgres_in /usr/lib/postgresql/*/bin || die "the package postgresql was installed but has no PostgreSQL 14 or newer: install one and set SYMPHONY_PG_BIN to the directory of its programs"
+}
+
+# Debian's package makes a database and starts it as a service unless this file says no. What it says already stays.
+no_cluster() {
+	local conf=/etc/postgresql-common/createcluster.conf
+	[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 0
+	grep -qs '^[[:space:]]*create_main_cluster' "$conf" && return
+	say "writing 'create_main_cluster = false' to $conf: the tests need no service"
+	mkdir -p "${conf%/*}"
+	echo 'create_main_cluster = false' >>"$conf"
+}
+
+npm_() {
+	command -v npm >/dev/null && command -v node >/dev/null || install "npm (it fetches servers to test with)" npm
+}
+
 case "${1:-}" in
 go) go_ ;;
 race) race ;;
-*) die "usage: scripts/ensure.sh go|race" ;;
+postgres) postgres ;;
+npm) npm_ ;;
+*) die "usage: scripts/ensure.sh go|race|postgres|npm" ;;
 esac
