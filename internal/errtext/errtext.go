@@ -79,10 +79,12 @@ func innermost(err error, silent []string) string {
 
 var variable = regexp.MustCompile(`"[^"]*"|'[^']*'|` + "`[^`]*`" + `|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|\b(?:0x)?[0-9a-fA-F]{8,}\b|[0-9]+`)
 
-// Fingerprint is the SHA-256, in hexadecimal, of a message type, a class, and a text with quoted
-// strings, UUIDs, digits and long hexadecimal numbers replaced.
+// Shape is a text with quoted strings, UUIDs, digits and long hexadecimal numbers replaced.
+func Shape(text string) string { return variable.ReplaceAllString(text, "?") }
+
+// Fingerprint is the SHA-256, in hexadecimal, of a message type, a class, and the [Shape] of a text, with
+// NULs between them.
 func Fingerprint(messageType, class, text string) string {
-	text = variable.ReplaceAllString(text, "?")
-	sum := sha256.Sum256([]byte(messageType + "\x00" + class + "\x00" + text))
+	sum := sha256.Sum256([]byte(messageType + "\x00" + class + "\x00" + Shape(text)))
 	return hex.EncodeToString(sum[:])
 }

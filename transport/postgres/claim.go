@@ -1,0 +1,352 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/symphony-messenger/symphony"
+)
+
+// How long an idle Receive waits before it looks again, whatever it is told: it begins with the first and doubles to the
+// second. The latter is what is promised for messages of which nobody tells.
+const (
+	firstPoll = 10 * time.Millisecond
+	lastPoll  = 250 * time.Millisecond
+)
+
+// Receive implements [symphony.Transport].
+func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
+	if err := t.check(ctx); err != nil {
+		return nil, t.fail("receive from", ended(ctx, err))
+	}
+	t.service.start()
+	poll := firstPoll
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		woken := t.wake.Wait() // before the look: what comes after it is not missed
+		ds, next, err := t.tryReceive(ctx, c)
+		if err != nil {
+			t.moved(err)
+			return nil, t.fail("receive from", ended(ctx, err))
+		}
+		if len(ds) > 0 {
+			return ds, nil
+		}
+		timer := time.NewTimer(min(poll, max(next, 0)))
+		select {
+		case <-woken:
+			poll = firstPoll
+		case <-timer.C:
+			poll = min(2*poll, lastPoll)
+		case <-t.closing:
+			err = t.fail("receive from", errClosed)
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Exchange implements [symphony.Exchanger].
+func (t *Transport) Exchange(ctx context.Context, verdicts []symphony.Verdict, c symphony.Claim) ([]symphony.Delivery, error) {
+	refused := t.Settle(ctx, verdicts)
+	if refused != nil && !errors.Is(refused, symphony.ErrLeaseLost) && !errors.Is(refused, symphony.ErrNotCommitted) {
+		return nil, refused
+	}
+	ds, _, err := t.tryReceive(ctx, c)
+	if err != nil { // the verdicts are recorded, and what was leased is put back by the heartbeat
+		t.moved(err)
+		t.service.complain("claim messages", err)
+	}
+	return ds, refused
+}
+
+// tryReceive claims what there is. If that is nothing, it says how long nothing that is known now can change that.
+func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symphony.Delivery, next time.Duration, err error) {
+	if c.Max <= 0 {
+		return nil, lastPoll, nil
+	}
+	for {
+		var l look
+		if err := t.retry(ctx, func(ctx context.Context) (err error) { l, err = t.look(ctx, c); return err }); err != nil {
+			return nil, 0, err
+		}
+		changed, err := t.chores(ctx, l)
+		if err != nil {
+			return nil, 0, err
+		}
+		if l.ready || changed {
+			if ds, err = t.claim(ctx, c); err != nil || len(ds) > 0 {
+				return ds, 0, err
+			}
+		}
+		if !changed {
+			return nil, l.next(), nil
+		}
+	}
+}
+
+// A look is what look.sql answers.
+type look struct {
+	ready, woken bool
+	due, dead    *int64 // milliseconds from now; nil: never
+}
+
+func (l *look) next() time.Duration {
+	next := time.Duration(math.MaxInt64)
+	for _, ms := range []*int64{l.due, l.dead} {
+		if ms != nil {
+			next = min(next, time.Duration(max(*ms, 1))*time.Millisecond)
+		}
+	}
+	return next
+}
+
+func (t *Transport) look(ctx context.Context, c symphony.Claim) (l look, err error) {
+	names, _ := queuesOf(c)
+	err = t.work.QueryRow(ctx, t.sql.look, names, t.floors.of(names)).Scan(&l.ready, &l.woken, &l.due, &l.dead)
+	return l, err
+}
+
+func queuesOf(c symphony.Claim) (names []string, mosts []int32) {
+	names, mosts = make([]string, len(c.Queues)), make([]int32, len(c.Queues))
+	for i, q := range c.Queues {
+		names[i], mosts[i] = q.Name, int32(min(c.Max, maxClaim))
+		if q.Max > 0 {
+			mosts[i] = int32(min(c.Max, q.Max, maxClaim))
+		}
+	}
+	return names, mosts
+}
+
+// maxClaim bounds one statement.
+const maxClaim = 5000
+
+// choreRows is how many messages one statement makes claimable.
+const choreRows = 2000
+
+// chores does what must be done before a claim finds all that there is: it takes back what dead workers held, makes due what has
+// become due, and lets the next members of groups run. changed says that there may be more to claim than before.
+func (t *Transport) chores(ctx context.Context, l look) (changed bool, err error) {
+	if l.dead != nil && *l.dead <= 0 {
+		n, err := t.number(ctx, t.sql.in("select symphony.messenger_sweep($1, $2)"), string(t.options.History), t.options.Name)
+		if err != nil {
+			return changed, fmt.Errorf("take back what dead workers held: %w", err)
+		}
+		changed = n > 0
+	}
+	if l.due != nil && *l.due <= 0 {
+		n, err := t.promote(ctx)
+		if err != nil {
+			return changed, err
+		}
+		changed = changed || n > 0
+	}
+	if l.woken || changed {
+		n, err := t.number(ctx, t.sql.in("select symphony.messenger_advance($1)"), choreRows)
+		if err != nil {
+			return changed, fmt.Errorf("let groups go on: %w", err)
+		}
+		changed = changed || n > 0
+	}
+	if changed {
+		t.floors.back()
+	}
+	return changed, nil
+}
+
+// promote makes everything claimable that has become due.
+func (t *Transport) promote(ctx context.Context) (all int, err error) {
+	for {
+		n, err := t.number(ctx, t.sql.in("select symphony.messenger_promote($1)"), choreRows)
+		if all += n; err != nil {
+			return all, fmt.Errorf("make messages due: %w", err)
+		}
+		if n < choreRows {
+			return all, nil
+		}
+	}
+}
+
+// joined lets those of envs run that are the first of their groups. Workers do so too: that it fails is no failure of the send.
+func (t *Transport) joined(ctx context.Context, envs []*symphony.Envelope) {
+	if !slices.ContainsFunc(envs, func(env *symphony.Envelope) bool { return env.Group != "" }) {
+		return
+	}
+	_, err := t.promote(ctx) // those of the group that have become due meanwhile were there first
+	if err == nil {
+		_, err = t.number(ctx, t.sql.in("select symphony.messenger_advance($1)"), choreRows)
+	}
+	if err != nil {
+		t.service.complain("let groups go on", err)
+	}
+}
+
+// number returns the number that a statement answers.
+func (t *Transport) number(ctx context.Context, text string, args ...any) (n int, err error) {
+	err = t.retry(ctx, func(ctx context.Context) error { return t.work.QueryRow(ctx, text, args...).Scan(&n) })
+	return n, err
+}
+
+// claim leases what is ready. What has expired while it waited ends here, and others are claimed in its place.
+func (t *Transport) claim(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
+	cl := claiming{t: t, claim: c}
+	for cl.claim.Max > 0 {
+		late, err := cl.some(ctx)
+		if err != nil {
+			return cl.got, err
+		}
+		if len(late) == 0 {
+			break
+		}
+		if err := t.Settle(ctx, late); err != nil {
+			return cl.got, err
+		}
+	}
+	return cl.got, nil
+}
+
+// A claiming is one claim on its way.
+type claiming struct {
+	t     *Transport
+	claim symphony.Claim // of what is still to be had
+	got   []symphony.Delivery
+}
+
+// some runs the claim statement once, and returns the verdicts on what of it has expired.
+func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err error) {
+	t, c := cl.t, &cl.claim
+	names, mosts := queuesOf(*c)
+	except := c.Except
+	if except == nil {
+		except = []string{}
+	}
+	var rows []*leased
+	begun := time.Now()
+	err = t.retry(ctx, func(ctx context.Context) error {
+		rows = rows[:0]
+		begun = time.Now()
+		token := rand.Int64()
+		found, err := t.work.Query(ctx, t.sql.claim, c.Worker, token, max(c.Lease.Milliseconds(), 1), names, mosts, min(c.Max, maxClaim), except, t.floors.of(names))
+		if err != nil {
+			return err
+		}
+		defer found.Close()
+		for found.Next() {
+			l := &leased{token: token}
+			if err := l.scan(found); err != nil {
+				return err
+			}
+			rows = append(rows, l)
+		}
+		return found.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.floors.claimed(rows, time.Since(begun))
+	place := make(map[string]int, len(names))
+	for i, name := range names {
+		place[name] = i
+	}
+	slices.SortFunc(rows, func(a, b *leased) int {
+		return cmp.Or(cmp.Compare(place[a.env.Queue], place[b.env.Queue]), cmp.Compare(b.env.Priority, a.env.Priority), cmp.Compare(a.seq, b.seq))
+	})
+	cl.got = slices.Grow(cl.got, len(rows))
+	took := make([]int, len(names))
+	for _, l := range rows {
+		if l.expires != nil && !l.expires.After(l.locked) {
+			late = append(late, symphony.Verdict{Token: l.name(), Outcome: symphony.Expired})
+			continue
+		}
+		cl.got = append(cl.got, l.delivery(begun, c.Lease))
+		took[place[l.env.Queue]]++
+		c.Max--
+	}
+	if len(late) > 0 {
+		c.Queues = withRoom(c.Queues, took)
+	}
+	return late, nil
+}
+
+// withRoom returns the queues whose limits are not reached by what was taken of each.
+func withRoom(queues []symphony.QueueClaim, took []int) (rest []symphony.QueueClaim) {
+	for i, q := range queues {
+		if q.Max > 0 {
+			if q.Max -= took[i]; q.Max <= 0 {
+				continue
+			}
+		}
+		rest = append(rest, q)
+	}
+	return rest
+}
+
+// A leased is a row that was claimed.
+type leased struct {
+	seq, token      int64
+	env             *symphony.Envelope
+	locked, created time.Time
+	expires         *time.Time
+	unhandled       int
+}
+
+func (l *leased) scan(rows pgx.Rows) error {
+	env := new(symphony.Envelope)
+	l.env = env
+	var retries int
+	var most *int64
+	var key, group *string
+	var headers []byte
+	err := rows.Scan(&l.seq, (*[16]byte)(&env.ID), &env.Fence, &l.created, &l.locked, &l.expires, &env.Priority, &retries, &env.Crashes, &l.unhandled,
+		&env.Version, &most, &env.Queue, &env.Type, &env.Subscriber, &env.ContentType, &key, &group, &headers, &env.Tags, &env.Body)
+	if err != nil {
+		return err
+	}
+	env.CreatedAt = l.created.UTC()
+	env.Attempt = retries + 1
+	env.Key, env.Group = text(key), text(group)
+	if most != nil {
+		n := int(*most)
+		env.MaxRetries = &n
+	}
+	if headers != nil {
+		if err := json.Unmarshal(headers, &env.Headers); err != nil {
+			return fmt.Errorf("headers of message %s: %w", env.ID, err)
+		}
+	}
+	return nil
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func (l *leased) delivery(begun time.Time, lease time.Duration) symphony.Delivery {
+	d := symphony.Delivery{Envelope: l.env, Token: l.name(), ClaimedAt: l.locked.UTC(), Until: begun.Add(lease), Unhandled: l.unhandled}
+	if l.expires != nil {
+		d.Deadline = begun.Add(l.expires.Sub(l.locked))
+		l.env.Expires = l.expires.Sub(l.created)
+	}
+	return d
+}
+
+func (l *leased) name() symphony.Token {
+	return leaseName{id: l.env.ID, token: l.token, special: l.env.Key != "" || l.env.Group != ""}.written()
+}

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An executor runs a statement, on a connection of ours or in a transaction of the caller's, and calls each for
+// every row.
+type executor interface {
+	query(ctx context.Context, text string, args []any, each func(scan scanner) error) error
+}
+
+type scanner func(dest ...any) error
+
+// A querier is a pool, a connection or a transaction of pgx.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+type native struct{ querier }
+
+func (n native) query(ctx context.Context, text string, args []any, each func(scan scanner) error) error {
+	rows, err := n.Query(ctx, text, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// A standard is a transaction of package database/sql, whatever its driver: arrays go as text, which all of them
+// take.
+type standard struct{ tx *sql.Tx }
+
+func (s standard) query(ctx context.Context, text string, args []any, each func(scan scanner) error) error {
+	plain := make([]any, len(args))
+	for i, arg := range args {
+		var err error
+		if plain[i], err = arrayText(arg); err != nil {
+			return err
+		}
+	}
+	rows, err := s.tx.QueryContext(ctx, text, plain...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// arrayText returns an array as PostgreSQL writes it (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO), and
+// what is none as it is.
+func arrayText(arg any) (any, error) {
+	switch a := arg.(type) {
+	case [][16]byte:
+		return list(a, func(v [16]byte) string { return hex.EncodeToString(v[:]) }), nil
+	case [][]byte:
+		return list(a, func(v []byte) string { return `"\\x` + hex.EncodeToString(v) + `"` }), nil
+	case []string:
+		return list(a, quote), nil
+	case []*string:
+		return list(a, nullable(quote)), nil
+	case []int16:
+		return list(a, func(v int16) string { return strconv.Itoa(int(v)) }), nil
+	case []int64:
+		return list(a, func(v int64) string { return strconv.FormatInt(v, 10) }), nil
+	case []*int64:
+		return list(a, nullable(func(v int64) string { return strconv.FormatInt(v, 10) })), nil
+	case []*time.Time:
+		return list(a, nullable(func(v time.Time) string { return quote(v.UTC().Format("2006-01-02 15:04:05.999999Z07:00")) })), nil
+	case nil, int64, int, string, bool:
+		return arg, nil
+	}
+	return nil, fmt.Errorf("an argument of type %T %w", arg, errEncode)
+}
+
+func list[T any](values []T, text func(T) string) string {
+	parts := make([]string, len(values))
+	for i, v := range values {
+		parts[i] = text(v)
+	}
+	return "{" + strings.Join(parts, ",") + "}"
+}
+
+func nullable[T any](text func(T) string) func(*T) string {
+	return func(v *T) string {
+		if v == nil {
+			return "NULL"
+		}
+		return text(*v)
+	}
+}
+
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}

@@ -1,0 +1,36 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+)
+
+// maintainRows bounds one statement of Maintain.
+const maintainRows = 1000
+
+// Maintain implements [symphony.Maintainer]: it makes the partitions of the history that come next, drops those that are older than the
+// retention, and keys whose windows are over, and ends messages that expired while they waited.
+func (t *Transport) Maintain(ctx context.Context) (more bool, err error) {
+	if err := t.check(ctx); err != nil {
+		return false, t.fail("maintain", ended(ctx, err))
+	}
+	for _, chore := range []struct {
+		what, text string
+		args       []any
+	}{
+		{"drop old history", t.sql.in("select symphony.messenger_partition($1 * interval '1 millisecond')"), []any{t.options.Retention.Milliseconds()}},
+		{"drop old keys", t.sql.dropKeys, []any{maintainRows}},
+		{"end what expired", t.sql.expire, []any{maintainRows, string(t.options.History), t.options.Name}},
+	} {
+		var n int
+		err := t.retry(ctx, func(ctx context.Context) error { return t.upkeep.QueryRow(ctx, chore.text, chore.args...).Scan(&n) })
+		if err != nil {
+			return false, t.fail(fmt.Sprintf("maintain (%s)", chore.what), ended(ctx, err))
+		}
+		more = more || n == maintainRows
+	}
+	if err := t.retry(ctx, t.fold); err != nil {
+		return false, t.fail("maintain (add up counters)", ended(ctx, err))
+	}
+	return more, nil
+}

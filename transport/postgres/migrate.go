@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+// oldestCompatible is the schema version whose programs still run on the newest schema. It is stored
+// with each migration: a program refuses a schema whose oldest compatible version is newer than its own.
+const oldestCompatible = 3
+
+// steps returns the migrations of this release in order, for the schema of d.
+func (d *dialect) steps() ([]monitor.Migration, error) {
+	files, err := fs.Glob(schemaFiles, "schema/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var all []monitor.Migration
+	for i, file := range files { // sorted by name
+		text, err := schemaFiles.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		number, name, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(file, "schema/"), ".sql"), "_")
+		version, err := strconv.Atoi(number)
+		if err != nil || version != i+1 {
+			return nil, fmt.Errorf("migration %s: its number is not %d", file, i+1)
+		}
+		all = append(all, monitor.Migration{Version: version, Name: name, SQL: d.in(string(text))})
+	}
+	return all, nil
+}
+
+// Migrate makes the schema if there is none, and applies what is pending. It implements [monitor.Migrator].
+func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
+	all, err := t.sql.steps()
+	if err != nil {
+		return nil, t.fail("migrate", err)
+	}
+	var applied []monitor.Migration
+	for _, m := range all {
+		err := pgx.BeginFunc(ctx, t.work, func(tx pgx.Tx) error {
+			done, err := t.begin(ctx, tx)
+			if err != nil || len(done) >= m.Version {
+				return err
+			}
+			// Without arguments the driver sends a text of several statements as it is.
+			if _, err := tx.Exec(ctx, m.SQL, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return err
+			}
+			err = tx.QueryRow(ctx, t.sql.in(`insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible)
+values ($1, $2, clock_timestamp(), $3) returning applied_at`), m.Version, m.Name, oldestCompatible).Scan(&m.Applied)
+			if err == nil {
+				applied = append(applied, m)
+			}
+			return err
+		})
+		if err != nil {
+			return applied, t.fail(fmt.Sprintf("migrate schema %s to version %d (%s) in", t.sql.schema, m.Version, m.Name), err)
+		}
+	}
+	t.schema.usable.Store(true)
+	return applied, nil
+}
+
+// begin waits for other migrators, makes sure that there is a list of what they did, and returns when each step was applied. It refuses
+// a schema that is too new.
+func (t *Transport) begin(ctx context.Context, tx pgx.Tx) ([]time.Time, error) {
+	// By hash of the name: others wait as long as they like, but no table lock of ours holds up who works meanwhile.
+	for _, text := range []string{
+		"select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('symphony migrate ' || pg_catalog.current_database() || '" + t.sql.schema + "', 0))",
+		"set local lock_timeout = '10s'",
+		"set local enable_seqscan = on",
+	} {
+		if _, err := tx.Exec(ctx, text); err != nil {
+			return nil, err
+		}
+	}
+	var there, listed bool
+	err := tx.QueryRow(ctx, `select exists (select from pg_catalog.pg_namespace where nspname = $1),
+exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace where n.nspname = $1 and c.relname = 'messenger_migrations')`,
+		t.sql.schema).Scan(&there, &listed)
+	if err != nil {
+		return nil, err
+	}
+	if !there { // its owner may have made it for us, without the right to make others
+		if _, err := tx.Exec(ctx, "create schema "+pgx.Identifier{t.sql.schema}.Sanitize()); err != nil {
+			return nil, err
+		}
+	}
+	if !listed {
+		_, err := tx.Exec(ctx, t.sql.in(`create table symphony.messenger_migrations (
+  version integer primary key, name text not null, applied_at timestamptz not null, oldest_compatible integer not null);
+comment on table symphony.messenger_migrations is 'The steps that made this schema what it is.';
+comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.'`),
+			pgx.QueryExecModeSimpleProtocol)
+		return nil, err
+	}
+	rows, err := tx.Query(ctx, t.sql.in("select applied_at, oldest_compatible, version from symphony.messenger_migrations order by version"))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var times []time.Time
+	for rows.Next() {
+		var at time.Time
+		var oldest, version int
+		if err := rows.Scan(&at, &oldest, &version); err != nil {
+			return nil, err
+		}
+		times = append(times, at.UTC())
+		if err := t.sql.tooNew(version, oldest); err != nil {
+			return nil, err
+		}
+	}
+	return times, rows.Err()
+}
+
+func (d *dialect) tooNew(version, oldest int) error {
+	all, err := d.steps()
+	if err != nil {
+		return err
+	}
+	if oldest > len(all) {
+		return fmt.Errorf("%w: its version is %d, which needs a program of version %d or later; this one is of version %d",
+			symphony.ErrSchemaTooNew, version, oldest, len(all))
+	}
+	return nil
+}
+
+// Migrations implements [monitor.Migrator]. A database without our schema has none applied.
+func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error) {
+	all, err := t.sql.steps()
+	if err != nil {
+		return nil, t.fail("list migrations of", err)
+	}
+	err = native{t.work}.query(ctx, t.sql.in("select version, applied_at from symphony.messenger_migrations order by version"), nil,
+		func(scan scanner) error {
+			var version int
+			var at time.Time
+			if err := scan(&version, &at); err != nil {
+				return err
+			}
+			if version <= len(all) {
+				all[version-1].Applied = at.UTC()
+			}
+			return nil
+		})
+	if err := explain(err); err != nil && !errors.Is(err, symphony.ErrNotMigrated) {
+		return nil, t.fail("list migrations of", err)
+	}
+	return all, nil
+}
+
+// A schemaCheck knows whether the schema was found to be one that this release can use.
+type schemaCheck struct{ usable atomic.Bool }
+
+// check makes sure, once, that the schema is one that this release can use.
+func (t *Transport) check(ctx context.Context) error {
+	if t.schema.usable.Load() {
+		return nil
+	}
+	all, err := t.sql.steps()
+	if err != nil {
+		return err
+	}
+	var version, oldest int
+	err = within(ctx, func(ctx context.Context) error {
+		return t.work.QueryRow(ctx, t.sql.in("select coalesce(max(version), 0), coalesce(max(oldest_compatible), 0) from symphony.messenger_migrations")).
+			Scan(&version, &oldest)
+	})
+	if err != nil {
+		return explain(err)
+	}
+	if err := t.sql.tooNew(version, oldest); err != nil {
+		return err
+	}
+	if version < len(all) {
+		return fmt.Errorf("%w: the version of schema %s is %d, this program needs %d", symphony.ErrNotMigrated, t.sql.schema, version, len(all))
+	}
+	t.schema.usable.Store(true)
+	return nil
+}

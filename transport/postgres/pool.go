@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Sizes of the pools, and how many flushes of single sends are on their way at once.
+const (
+	workConns   = 4
+	upkeepConns = 2
+	sendConns   = 4
+	flushes     = 2
+)
+
+// callTimeout is how long one call of the server may take: one that hangs, as on a dead connection, must not hold up its
+// caller for ever. None of the statements needs a fraction of it.
+const callTimeout = 15 * time.Second
+
+// where names the database, without user and password.
+func (c *config) where() string {
+	return fmt.Sprintf("postgres://%s:%d/%s", c.conn.Host, c.conn.Port, c.conn.Database)
+}
+
+// newPool makes a pool; it connects when it is used. Connections of our own are set up for our statements: nothing
+// in the settings of a role or a database changes what they mean.
+func (c *config) newPool(ctx context.Context, size int, own bool) (*pgxpool.Pool, error) {
+	p, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	p.ConnConfig = c.conn.Copy()
+	p.MaxConns = int32(size)
+	p.MinConns = 0
+	p.MaxConnIdleTime = 5 * time.Minute
+	p.MaxConnLifetimeJitter = 10 * time.Minute
+	if c.pooled {
+		// The descriptions stay valid on whatever server connection comes next; named statements would not.
+		p.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	if own {
+		c.prepareSession(p.ConnConfig)
+	}
+	return pgxpool.NewWithConfig(ctx, p)
+}
+
+// prepareSession sets what our statements need. A pooler passes no settings on, and refuses some.
+func (c *config) prepareSession(conn *pgx.ConnConfig) {
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = 10 * time.Second
+	}
+	if c.pooled {
+		return
+	}
+	for name, value := range map[string]string{
+		"default_transaction_isolation": "read committed",
+		"default_transaction_read_only": "off",
+		"search_path":                   "pg_catalog",
+		"client_encoding":               "UTF8",
+		// The statistics of a queue say nothing: it was empty when they were taken, or full. The plans for any of
+		// it are those that use the indexes.
+		"plan_cache_mode":   "force_generic_plan",
+		"enable_seqscan":    "off",
+		"enable_bitmapscan": "off",
+		"jit":               "off",
+	} {
+		conn.RuntimeParams[name] = value
+	}
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "symphony"
+	}
+}
+
+// retry calls f again, a few times, while others' transactions make the server roll ours back.
+func (t *Transport) retry(ctx context.Context, f func(ctx context.Context) error) error {
+	for try := 1; ; try++ {
+		err := within(ctx, f)
+		if try == 4 || !conflicts(err) {
+			return err
+		}
+		if pause(ctx, rand.N(time.Duration(try)*10*time.Millisecond)) != nil {
+			return err
+		}
+	}
+}
+
+// within calls f with a ctx that ends after callTimeout.
+func within(ctx context.Context, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errors.New("the server did not answer in time"))
+	defer cancel()
+	err := f(ctx)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

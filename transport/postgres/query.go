@@ -1,0 +1,55 @@
+package postgres
+
+import (
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Each statement stands in a file of its own, and is prepared on the migrated schema by a test. There and in the
+// migrations "symphony." is the schema, whatever it is called.
+var (
+	//go:embed query/*.sql
+	queryFiles embed.FS
+	//go:embed schema/*.sql
+	schemaFiles embed.FS
+)
+
+// A dialect is the statements for one schema.
+type dialect struct {
+	schema string
+	insert, accept, subscriptions, subscribe, ended,
+	claim, look, done, doneHistory, settle, there, renew,
+	counts, oldest, recordLive, recordFailed, recordHistory,
+	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn string
+}
+
+func newDialect(schema string) (*dialect, error) {
+	d := &dialect{schema: schema}
+	for name, into := range map[string]*string{
+		"insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
+		"claim": &d.claim, "look": &d.look, "done": &d.done, "done_history": &d.doneHistory, "settle": &d.settle, "there": &d.there,
+		"renew": &d.renew, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "record_failed": &d.recordFailed,
+		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,
+		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn,
+	} {
+		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))
+		if err != nil {
+			return nil, fmt.Errorf("statement %s: %w", name, err)
+		}
+		*into = d.in(string(text))
+	}
+	return d, nil
+}
+
+// in puts the schema into a statement.
+func (d *dialect) in(text string) string {
+	return strings.ReplaceAll(text, "symphony.", pgx.Identifier{d.schema}.Sanitize()+".")
+}
+
+// channel is the name on which workers are told of new messages: that in schema/0003_api.sql.
+func (d *dialect) channel() string { return d.in("symphony.wake") }

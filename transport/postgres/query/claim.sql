@@ -1,0 +1,34 @@
+-- Leases messages to worker $1 under token $2 for $3 milliseconds: from the queues $4, at most $5 of each and $6 in all, but no types
+-- of $7, and in each queue and priority only what comes after $8 (10 numbers a queue, for the priorities 1 to 10). The messages
+-- themselves are found and locked first, and then changed by their places: a join could be planned so that the search is
+-- repeated. Whoever asks sorts: changed rows come in the order of their places.
+with worker as (
+  insert into symphony.messenger_workers as w (identity, started_at, alive_until, lease)
+  select $1::text, c.now, c.now + ($3::bigint + 500) * interval '1 millisecond', $3 * interval '1 millisecond' from (select symphony.clock() as now) c
+  -- The row is locked in any case, so that nobody takes this worker for dead while it claims. It is not changed with every claim:
+  -- its old versions could not be removed while some transaction is long.
+  on conflict (identity) do update set alive_until = excluded.alive_until, lease = excluded.lease
+    where w.alive_until < excluded.alive_until - interval '500 milliseconds' or w.lease <> excluded.lease
+  returning w.worker),
+leased as (
+  update symphony.messenger_messages m set status = 'processing', token = $2, fence = m.fence + 1, locked_at = (select symphony.clock()),
+    locked_by = (select coalesce((select worker from worker), (select w.worker from symphony.messenger_workers w where w.identity = $1)))
+  where m.ctid = any (array(
+    select r.ctid from unnest($4::text[], $5::integer[]) with ordinality as q(name, most, n)
+    cross join lateral (
+      select f.ctid from generate_series(10, 1, -1) as p(priority)
+      cross join lateral (
+        select r.ctid from symphony.messenger_messages r
+        where r.queue_name = q.name and r.priority = p.priority and r.status = 'pending' and r.waiting_for is null
+          and r.seq > ($8::bigint[])[(q.n - 1) * 10 + p.priority] and r.message_type <> all ($7::text[])
+        order by r.seq limit q.most for update skip locked) f
+      limit q.most) r
+    limit $6::integer))
+  returning m.seq, m.id, m.token, m.fence, m.created_at, m.locked_at, m.expires_at, m.priority, m.retry_count, m.crash_count, m.unhandled_count,
+    m.version, m.max_retries, m.queue_name, m.message_type, m.subscriber, m.content_type, m.idempotency_key, m.group_key, m.headers, m.tags, m.body),
+counted as (
+  insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, processing)
+  select queue_name, message_type, -count(*), count(*) from leased group by 1, 2)
+select seq, id, fence, created_at, locked_at, expires_at, priority, retry_count, crash_count, unhandled_count, version, max_retries,
+  queue_name, message_type, subscriber, content_type, idempotency_key, group_key, headers, tags, body
+from leased

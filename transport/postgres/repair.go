@@ -1,0 +1,154 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
+)
+
+// Failed implements [monitor.DeadLetters].
+func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (all []monitor.Record, err error) {
+	err = t.read(ctx, func(ctx context.Context, ex executor) error {
+		if !f.After.IsZero() {
+			found, err := records(ctx, ex, t.sql.recordFailed, filterArgs(monitor.Filter{IDs: []symphony.ID{f.After}}))
+			if err != nil {
+				return err
+			}
+			if len(found) == 0 {
+				return fmt.Errorf("continue after %s: %w", f.After, monitor.ErrNotFound)
+			}
+		}
+		all, err = records(ctx, ex, t.sql.recordFailed, filterArgs(f))
+		return err
+	})
+	if err != nil {
+		return nil, t.fail("list dead letters of", ended(ctx, err))
+	}
+	return all, nil
+}
+
+func filterArgs(f monitor.Filter) []any {
+	var ids, after, since, until any
+	if len(f.IDs) > 0 {
+		ids = raw(f.IDs)
+	}
+	if !f.After.IsZero() {
+		after = [16]byte(f.After)
+	}
+	if !f.Since.IsZero() {
+		since = f.Since
+	}
+	if !f.Until.IsZero() {
+		until = f.Until
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	return []any{ids, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), since, until, after, limit}
+}
+
+func raw(ids []symphony.ID) [][16]byte {
+	all := make([][16]byte, len(ids))
+	for i, id := range ids {
+		all[i] = id
+	}
+	return all
+}
+
+// RetryFailed implements [monitor.DeadLetters].
+func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
+	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
+		refused = make(map[symphony.ID]error)
+		err = ex.query(ctx, t.sql.keepKeys, []any{raw(ids)}, func(scan scanner) error {
+			var id, holder symphony.ID
+			var key string
+			err := scan((*[16]byte)(&id), &key, (*[16]byte)(&holder))
+			refused[id] = &monitor.KeyTakenError{Key: key, Holder: holder}
+			return err
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		var free []symphony.ID
+		for _, id := range ids {
+			if refused[id] == nil {
+				free = append(free, id)
+			}
+		}
+		done, err = t.idsOf(ctx, ex, t.sql.revive, raw(free))
+		return done, refused, err
+	})
+	if err != nil {
+		return nil, t.fail("retry dead letters of", ended(ctx, err))
+	}
+	t.floors.back()
+	t.wake.Send()
+	return answers, nil
+}
+
+// DiscardFailed implements [monitor.DeadLetters].
+func (t *Transport) DiscardFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
+	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
+		done, err = t.idsOf(ctx, ex, t.sql.discard, raw(ids))
+		return done, nil, err
+	})
+	if err != nil {
+		return nil, t.fail("discard dead letters of", ended(ctx, err))
+	}
+	return answers, nil
+}
+
+// repair does something with dead letters in one transaction and gives each its answer. An id that is named twice is found once.
+func (t *Transport) repair(ctx context.Context, ids []symphony.ID,
+	do func(ctx context.Context, ex executor) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error),
+) ([]error, error) {
+	if err := t.check(ctx); err != nil {
+		return nil, err
+	}
+	var done map[symphony.ID]bool
+	var refused map[symphony.ID]error
+	err := t.retry(ctx, func(ctx context.Context) error {
+		return pgx.BeginFunc(ctx, t.work, func(tx pgx.Tx) (err error) {
+			done, refused, err = do(ctx, native{tx})
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]error, len(ids))
+	for i, id := range ids {
+		switch {
+		case refused[id] != nil:
+			answers[i] = fmt.Errorf("dead letter %s: %w", id, refused[id])
+		case !done[id]:
+			answers[i] = fmt.Errorf("dead letter %s: %w", id, monitor.ErrNotFound)
+		}
+		delete(done, id)
+	}
+	return answers, nil
+}
+
+// Cancel implements [monitor.Canceller].
+func (t *Transport) Cancel(ctx context.Context, id symphony.ID) (monitor.Record, error) {
+	if err := t.check(ctx); err != nil {
+		return monitor.Record{}, t.fail(fmt.Sprintf("cancel message %s in", id), ended(ctx, err))
+	}
+	var answer *string
+	err := t.retry(ctx, func(ctx context.Context) error {
+		return t.work.QueryRow(ctx, t.sql.in("select symphony.messenger_cancel($1, $2, $3)"), [16]byte(id), string(t.options.History), t.options.Name).Scan(&answer)
+	})
+	if err == nil && answer == nil {
+		err = monitor.ErrNotFound
+	}
+	if err != nil {
+		return monitor.Record{}, t.fail(fmt.Sprintf("cancel message %s in", id), ended(ctx, err))
+	}
+	t.wake.Send() // its group may go on
+	return t.Find(ctx, id)
+}

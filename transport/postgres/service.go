@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+)
+
+// A service is what a transport does in the background. The transport owns its goroutines: they begin when they are needed first, and
+// have ended when Close returns.
+type service struct {
+	t         *Transport
+	ctx       context.Context
+	end       context.CancelFunc
+	all       sync.WaitGroup
+	receiving sync.Once // the first Receive starts what only workers need
+	announcer
+	changes  atomic.Int64 // rows that became old, and are not vacuumed yet
+	borrowed bool         // users is the caller's pool
+
+	mu      sync.Mutex
+	closed  bool
+	trouble map[string]time.Time // of the last line in the log, by cause
+}
+
+func (s *service) init(t *Transport) {
+	s.t = t
+	s.ctx, s.end = context.WithCancel(context.Background())
+	s.trouble = make(map[string]time.Time)
+	s.announcer.due = make(map[string]bool)
+}
+
+// run lets f run until the transport is closed.
+func (s *service) run(f func(ctx context.Context)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.all.Go(func() { f(s.ctx) })
+	}
+}
+
+func (s *service) stop() {
+	if s.t == nil { // the transport was never opened
+		return
+	}
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end()
+	s.all.Wait()
+}
+
+func (s *service) start() {
+	s.receiving.Do(func() {
+		s.run(s.t.listen)
+		s.run(s.t.tend)
+	})
+}
+
+// changed counts rows that are old now.
+func (s *service) changed(n int) { s.changes.Add(int64(n)) }
+
+// complain logs a failure, one line a second at most for each cause.
+func (s *service) complain(cause string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); s.ctx.Err() == nil && now.Sub(s.trouble[cause]) >= time.Second {
+		s.trouble[cause] = now
+		s.t.options.Logger.Warn("the store failed in the background", "to", cause, "store", s.t.config.where(), "error", err)
+	}
+}
+
+// moved closes all connections after an error that says that they lead to a server that is not the primary any more: new ones find the one
+// that is, where the DSN names several hosts.
+func (t *Transport) moved(err error) {
+	if codeOf(err) == "25006" {
+		t.work.Reset()
+		t.upkeep.Reset()
+		t.sending.Reset()
+	}
+}
+
+// An announcer tells workers elsewhere of new messages, in transactions of its own: a NOTIFY takes a lock that all transactions with one
+// share until their commit. It waits a little between two, and then names each queue once.
+type announcer struct {
+	mu      sync.Mutex
+	due     map[string]bool
+	running bool
+}
+
+const announcePause = 5 * time.Millisecond
+
+// announce tells workers here and elsewhere that there may be something to claim.
+func (t *Transport) announce(envs []*symphony.Envelope) {
+	t.wake.Send()
+	names := make([]string, 0, 1)
+	for _, env := range envs {
+		if len(names) == 0 || names[len(names)-1] != env.Queue {
+			names = append(names, env.Queue)
+		}
+	}
+	t.announceQueues(names...)
+}
+
+func (t *Transport) announceQueues(names ...string) {
+	a := &t.service.announcer
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range names {
+		a.due[name] = true
+	}
+	if !a.running && len(a.due) > 0 {
+		a.running = true
+		t.service.run(t.announceAll)
+	}
+}
+
+// announceAll tells of all queues there are, and of those that come while it waits.
+func (t *Transport) announceAll(ctx context.Context) {
+	a := &t.service.announcer
+	for {
+		a.mu.Lock()
+		names := make([]string, 0, len(a.due))
+		for name := range a.due {
+			names = append(names, name)
+		}
+		clear(a.due)
+		if a.running = len(names) > 0 && ctx.Err() == nil; !a.running {
+			a.mu.Unlock()
+			return
+		}
+		a.mu.Unlock()
+		err := within(ctx, func(ctx context.Context) error {
+			_, err := t.upkeep.Exec(ctx, "select pg_catalog.pg_notify($1, q) from pg_catalog.unnest($2::text[]) q", t.sql.channel(), names)
+			return err
+		})
+		if err != nil {
+			t.service.complain("tell workers of new messages", err) // they poll
+		}
+		_ = pause(ctx, announcePause)
+	}
+}
+
+// Wake tells workers, here and in other processes, that there may be something new in a queue: after the commit of a transaction that
+// sent messages. It does not block.
+func (t *Transport) Wake(queue string) {
+	t.wake.Send()
+	t.announceQueues(queue)
+}
+
+// How long the connection that is told of new messages may be silent until it is asked whether it lives, and may then take to
+// answer.
+const (
+	pingEvery  = 15 * time.Second
+	pingWithin = 5 * time.Second
+)
+
+// listen wakes those who wait when other processes tell of new messages. Polling finds them too: a connection that cannot be had is
+// no failure.
+func (t *Transport) listen(ctx context.Context) {
+	if t.config.listen == nil {
+		t.options.Logger.Info("workers poll and are not told of new messages: a pooler stands in between, and listen_dsn names no way around it", "store", t.config.where())
+		return
+	}
+	for fails := 0; ctx.Err() == nil; fails++ {
+		if t.hear(ctx, &fails) != nil && ctx.Err() == nil {
+			d := min(100*time.Millisecond<<min(fails, 6), 5*time.Second)
+			_ = pause(ctx, d/2+rand.N(d/2))
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// How often a process that works looks after the tables. Autovacuum comes by once a minute, by when claims walk over
+// hundreds of thousands of rows that nobody needs any more.
+const (
+	tendEvery   = 500 * time.Millisecond
+	vacuumEvery = 2 * time.Second
+	vacuumRows  = 5000             // changed here; below that, only seldom
+	vacuumLate  = 60 * time.Second // also few rows are worth it then
+)
+
+// hot are the tables that every message changes.
+var hot = []string{
+	"messenger_messages", "messenger_stats_deltas", "messenger_stats", "messenger_workers", "messenger_group_wakes", "messenger_groups", "messenger_keys",
+}
+
+// A tending is what tend knows from one round to the next.
+type tending struct {
+	t        *Transport
+	vacuumed time.Time
+	vacuum   time.Duration // how long the last one took
+	behind   time.Time
+	cost     time.Duration // of the last look behind
+}
+
+// tend folds the counters, vacuums, and looks behind the floors, as long as there is something to do.
+func (t *Transport) tend(ctx context.Context) {
+	t.service.checkRights(ctx)
+	g := tending{t: t, vacuumed: time.Now()}
+	for pause(ctx, tendEvery) == nil {
+		if t.service.changes.Load() > 0 {
+			if err := t.fold(ctx); err != nil {
+				t.service.complain("add up counters", err)
+			}
+		}
+		if err := g.look(ctx); err != nil {
+			t.service.complain("look behind claims", err)
+		}
+		if err := g.clean(ctx); err != nil {
+			t.service.complain("vacuum", err)
+		}
+	}
+}
+
+// foldRows is how many changes of the counters are added up at once.
+const foldRows = 10_000
+
+func (t *Transport) fold(ctx context.Context) error {
+	for {
+		var n int
+		err := t.retry(ctx, func(ctx context.Context) error { return t.upkeep.QueryRow(ctx, t.sql.fold, foldRows).Scan(&n) })
+		if err != nil || n < foldRows {
+			return err
+		}
+	}
+}
+
+// look looks behind the floors every second, or less often if that takes long: a twentieth of the time at most.
+func (g *tending) look(ctx context.Context) error {
+	f := &g.t.floors
+	f.mu.Lock()
+	on, dirty := f.on, f.dirty
+	f.mu.Unlock()
+	wait := max(time.Second, 20*g.cost)
+	if dirty {
+		wait = max(tendEvery, 10*g.cost)
+	}
+	if !on || time.Since(g.behind) < wait {
+		return nil
+	}
+	var err error
+	g.cost, err = g.t.lookBehind(ctx)
+	g.behind = time.Now()
+	return err
+}
+
+// clean vacuums the hot tables if enough has changed here, and nobody else has just done it.
+func (g *tending) clean(ctx context.Context) error {
+	s := &g.t.service
+	changes, since := s.changes.Load(), time.Since(g.vacuumed)
+	if since < max(vacuumEvery, 8*g.vacuum) || changes < vacuumRows && (changes == 0 || since < vacuumLate) {
+		return nil
+	}
+	g.vacuumed = time.Now()
+	tag, err := g.t.upkeep.Exec(ctx, g.t.sql.turn, "vacuum", (vacuumEvery - tendEvery).Milliseconds())
+	if err != nil {
+		return err
+	}
+	s.changes.Add(-changes)
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	begun := time.Now()
+	_, err = g.t.upkeep.Exec(ctx, g.t.vacuumText(), pgx.QueryExecModeSimpleProtocol)
+	g.vacuum = time.Since(begun)
+	return err
+}
+
+// vacuumText does not give pages back to the system, which would lock the table, and passes over what others vacuum.
+func (t *Transport) vacuumText() string {
+	tables := make([]string, len(hot))
+	for i, name := range hot {
+		tables[i] = t.sql.in("symphony." + name)
+	}
+	return "vacuum (truncate off, skip_locked on) " + strings.Join(tables, ", ")
+}
+
+// checkRights says once what it costs when the user may not vacuum.
+func (s *service) checkRights(ctx context.Context) {
+	var may bool
+	err := within(ctx, func(ctx context.Context) error {
+		return s.t.work.QueryRow(ctx, `select pg_catalog.pg_has_role(c.relowner, 'USAGE')
+  or pg_catalog.current_setting('server_version_num')::int >= 170000 and pg_catalog.has_table_privilege(c.oid, case
+    when pg_catalog.current_setting('server_version_num')::int >= 170000 then 'MAINTAIN' else 'SELECT' end)
+from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1)`, s.t.sql.in("symphony.messenger_messages")).Scan(&may)
+	})
+	if err == nil && !may {
+		s.t.options.Logger.Warn("the user of the database may not vacuum the tables of messages: under load, claims become several times slower within a minute. "+
+			"Make the user a member of the role that owns them, or, from PostgreSQL 17 on, grant MAINTAIN", "store", s.t.config.where())
+	}
+}
