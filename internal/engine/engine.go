@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/symphony-messenger/symphony/internal/crew"
 	"github.com/symphony-messenger/symphony/internal/gather"
 	"github.com/symphony-messenger/symphony/internal/share"
 )
@@ -126,8 +127,8 @@ type Engine[V any] struct {
 	troubleAt           time.Time // of the last line in the log about the store
 	finished            *gather.Basket[*Job[V]]
 	answers             chan func() // of calls; there is room for one of each
-	idle                chan func() // goroutines of handlers wait there for the next one
-	handlers, callers   sync.WaitGroup
+	handlers            crew.Crew
+	callers             sync.WaitGroup
 
 	now     time.Time // of this step
 	alarm   time.Time // when the next step is due
@@ -165,7 +166,6 @@ func New[V any](c Config[V]) *Engine[V] {
 	e := &Engine[V]{Config: c}
 	e.finished = gather.New[*Job[V]]()
 	e.answers = make(chan func(), 3)
-	e.idle = make(chan func())
 	e.inHand = make(map[*Job[V]]struct{})
 	e.kinds = make(map[*Kind]struct{})
 	return e
@@ -181,7 +181,7 @@ func (e *Engine[V]) Run(ctx context.Context) (stuck []*Job[V], err error) {
 	e.idleSince = e.began
 	e.renewal.next = e.began.Add(e.Lease / 3)
 	e.pump(ctx.Done())
-	close(e.idle)
+	e.handlers.Close()
 	e.endIntake()
 	e.endCalls()
 	e.callers.Wait()
@@ -257,23 +257,10 @@ func (e *Engine[V]) Go(js []*Job[V], f func()) {
 	for _, j := range js {
 		j.Context, j.end, j.company = ctx, end, len(js) > 1
 	}
-	work := func() {
+	e.handlers.Do(func() {
 		defer end(nil)
 		f()
-	}
-	select {
-	case e.idle <- work:
-	default:
-		e.handlers.Go(func() { e.serve(work) })
-	}
-}
-
-// serve runs work, and then what comes next: the stack of this goroutine has grown already to what
-// handlers need, which for a short one is half of the cost.
-func (e *Engine[V]) serve(work func()) {
-	for more := true; more; work, more = <-e.idle {
-		work()
-	}
+	})
 }
 
 // Finish gives a job with its verdict back to the engine. It may be called by any goroutine.

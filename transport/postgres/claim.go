@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -58,20 +57,6 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 			return nil, err
 		}
 	}
-}
-
-// Exchange implements [symphony.Exchanger].
-func (t *Transport) Exchange(ctx context.Context, verdicts []symphony.Verdict, c symphony.Claim) ([]symphony.Delivery, error) {
-	refused := t.Settle(ctx, verdicts)
-	if refused != nil && !errors.Is(refused, symphony.ErrLeaseLost) && !errors.Is(refused, symphony.ErrNotCommitted) {
-		return nil, refused
-	}
-	ds, _, err := t.tryReceive(ctx, c)
-	if err != nil { // the verdicts are recorded, and what was leased is put back by the heartbeat
-		t.moved(err)
-		t.service.complain("claim messages", err)
-	}
-	return ds, refused
 }
 
 // tryReceive claims what there is. If that is nothing, it says how long nothing that is known now can change that.
@@ -204,26 +189,46 @@ func (t *Transport) number(ctx context.Context, text string, args ...any) (n int
 // claim leases what is ready. What has expired while it waited ends here, and others are claimed in its place.
 func (t *Transport) claim(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
 	cl := claiming{t: t, claim: c}
-	for cl.claim.Max > 0 {
+	for cl.claim.Max > 0 && len(cl.claim.Queues) > 0 {
 		late, err := cl.some(ctx)
+		if err == nil && len(late) > 0 {
+			err = t.Settle(ctx, late)
+		}
+		if err != nil && len(cl.got) > 0 { // the leases that are had count more
+			t.service.complain("claim messages", err)
+			break
+		}
 		if err != nil {
-			return cl.got, err
+			return nil, err
 		}
 		if len(late) == 0 {
 			break
 		}
-		if err := t.Settle(ctx, late); err != nil {
-			return cl.got, err
-		}
 	}
-	return cl.got, nil
+	return deliveries(cl.got, c), nil
+}
+
+// deliveries puts rows in the order of the claim. The statement answers in the order of their places.
+func deliveries(rows []*leased, c symphony.Claim) []symphony.Delivery {
+	place := make(map[string]int, len(c.Queues))
+	for i, q := range c.Queues {
+		place[q.Name] = i
+	}
+	slices.SortFunc(rows, func(a, b *leased) int {
+		return cmp.Or(cmp.Compare(place[a.env.Queue], place[b.env.Queue]), cmp.Compare(b.env.Priority, a.env.Priority), cmp.Compare(a.seq, b.seq))
+	})
+	ds := make([]symphony.Delivery, len(rows))
+	for i, l := range rows {
+		ds[i] = l.delivery(c.Lease)
+	}
+	return ds
 }
 
 // A claiming is one claim on its way.
 type claiming struct {
 	t     *Transport
 	claim symphony.Claim // of what is still to be had
-	got   []symphony.Delivery
+	got   []*leased
 }
 
 // some runs the claim statement once, and returns the verdicts on what of it has expired.
@@ -246,7 +251,7 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err erro
 		}
 		defer found.Close()
 		for found.Next() {
-			l := &leased{token: token}
+			l := &leased{token: token, begun: begun}
 			if err := l.scan(found); err != nil {
 				return err
 			}
@@ -258,22 +263,15 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err erro
 		return nil, err
 	}
 	t.floors.claimed(rows, time.Since(begun))
-	place := make(map[string]int, len(names))
-	for i, name := range names {
-		place[name] = i
-	}
-	slices.SortFunc(rows, func(a, b *leased) int {
-		return cmp.Or(cmp.Compare(place[a.env.Queue], place[b.env.Queue]), cmp.Compare(b.env.Priority, a.env.Priority), cmp.Compare(a.seq, b.seq))
-	})
 	cl.got = slices.Grow(cl.got, len(rows))
-	took := make([]int, len(names))
+	took := make(map[string]int, len(names))
 	for _, l := range rows {
 		if l.expires != nil && !l.expires.After(l.locked) {
 			late = append(late, symphony.Verdict{Token: l.name(), Outcome: symphony.Expired})
 			continue
 		}
-		cl.got = append(cl.got, l.delivery(begun, c.Lease))
-		took[place[l.env.Queue]]++
+		cl.got = append(cl.got, l)
+		took[l.env.Queue]++
 		c.Max--
 	}
 	if len(late) > 0 {
@@ -283,10 +281,10 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err erro
 }
 
 // withRoom returns the queues whose limits are not reached by what was taken of each.
-func withRoom(queues []symphony.QueueClaim, took []int) (rest []symphony.QueueClaim) {
-	for i, q := range queues {
+func withRoom(queues []symphony.QueueClaim, took map[string]int) (rest []symphony.QueueClaim) {
+	for _, q := range queues {
 		if q.Max > 0 {
-			if q.Max -= took[i]; q.Max <= 0 {
+			if q.Max -= took[q.Name]; q.Max <= 0 {
 				continue
 			}
 		}
@@ -302,6 +300,7 @@ type leased struct {
 	locked, created time.Time
 	expires         *time.Time
 	unhandled       int
+	begun           time.Time // by this process's clock
 }
 
 func (l *leased) scan(rows pgx.Rows) error {
@@ -338,10 +337,10 @@ func text(s *string) string {
 	return *s
 }
 
-func (l *leased) delivery(begun time.Time, lease time.Duration) symphony.Delivery {
-	d := symphony.Delivery{Envelope: l.env, Token: l.name(), ClaimedAt: l.locked.UTC(), Until: begun.Add(lease), Unhandled: l.unhandled}
+func (l *leased) delivery(lease time.Duration) symphony.Delivery {
+	d := symphony.Delivery{Envelope: l.env, Token: l.name(), ClaimedAt: l.locked.UTC(), Until: l.begun.Add(lease), Unhandled: l.unhandled}
 	if l.expires != nil {
-		d.Deadline = begun.Add(l.expires.Sub(l.locked))
+		d.Deadline = l.begun.Add(l.expires.Sub(l.locked))
 		l.env.Expires = l.expires.Sub(l.created)
 	}
 	return d

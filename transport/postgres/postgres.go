@@ -67,7 +67,6 @@ type Transport struct {
 
 var (
 	_ symphony.Transport         = (*Transport)(nil)
-	_ symphony.Exchanger         = (*Transport)(nil)
 	_ symphony.SubscriptionStore = (*Transport)(nil)
 	_ symphony.Maintainer        = (*Transport)(nil)
 	_ monitor.Migrator           = (*Transport)(nil)
@@ -153,8 +152,10 @@ func open(ctx context.Context, c config, opts *Options) (t *Transport, err error
 func (t *Transport) Pool() *pgxpool.Pool { return t.users }
 
 // Close ends waiting Receives and what goes on in the background, and closes all connections. It does not wait for
-// deliveries. Calling it again does nothing.
+// deliveries, but up to 10 s for transactions of the caller's on [Transport.Pool] that are still open: its error says that there are some,
+// whose connections are closed when they end. Calling it again does nothing.
 func (t *Transport) Close() error {
+	var err error
 	t.once.Do(func() {
 		close(t.closing)
 		t.service.stop()
@@ -164,10 +165,30 @@ func (t *Transport) Close() error {
 			}
 		}
 		if t.users != nil && !t.service.borrowed {
-			t.users.Close()
+			err = closeWithin(t.users, 10*time.Second)
 		}
 	})
+	if err != nil {
+		return fmt.Errorf("close %s: %w", t.config.where(), err)
+	}
 	return nil
+}
+
+// closeWithin closes a pool, which waits for its connections to be given back.
+func closeWithin(p *pgxpool.Pool, d time.Duration) error {
+	closed := make(chan struct{})
+	go func() {
+		p.Close()
+		close(closed)
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-closed:
+		return nil
+	case <-timer.C:
+		return fmt.Errorf("%d connections are in use by transactions that have not ended", p.Stat().AcquiredConns())
+	}
 }
 
 // Capabilities says that all wishes are honoured.

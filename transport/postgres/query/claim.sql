@@ -5,10 +5,11 @@
 with worker as (
   insert into symphony.messenger_workers as w (identity, started_at, alive_until, lease)
   select $1::text, c.now, c.now + ($3::bigint + 500) * interval '1 millisecond', $3 * interval '1 millisecond' from (select symphony.clock() as now) c
-  -- The row is locked in any case, so that nobody takes this worker for dead while it claims. It is not changed with every claim:
-  -- its old versions could not be removed while some transaction is long.
+  -- The row is not changed with every claim, nor locked: its old versions could not be removed while some transaction is long, and claims
+  -- would wait for each other. A worker that lives much longer than this statement is taken for dead by nobody meanwhile.
+  where not exists (select from symphony.messenger_workers w where w.identity = $1
+    and w.alive_until >= c.now + $3 * interval '1 millisecond' and w.lease = $3 * interval '1 millisecond')
   on conflict (identity) do update set alive_until = excluded.alive_until, lease = excluded.lease
-    where w.alive_until < excluded.alive_until - interval '500 milliseconds' or w.lease <> excluded.lease
   returning w.worker),
 leased as (
   update symphony.messenger_messages m set status = 'processing', token = $2, fence = m.fence + 1, locked_at = (select symphony.clock()),

@@ -263,37 +263,55 @@ begin
 end $$;
 comment on function symphony.messenger_advance(integer) is 'Lets the next members of groups run; returns how many.';
 
--- messenger_sweep takes back what workers held whose leases ran out, and counts a crash of each message. It returns how many
--- messages there were. A worker that is claiming at this moment holds its own row, and is alive.
-create function symphony.messenger_sweep(_history text, _transport text) returns integer
+create function symphony.messenger_take_back(_worker bigint, _history text, _transport text) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  _back integer;
+  _cancelled uuid[];
+begin
+  with back as (
+    update symphony.messenger_messages set status = 'pending', crash_count = crash_count + 1, token = null, locked_by = null, locked_at = null
+    where locked_by = _worker
+    returning id, queue_name, message_type, cancel_requested),
+  counted as (
+    insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, pending)
+    select queue_name, message_type, -count(*), count(*) from back group by 1, 2)
+  select count(*), array_agg(id) filter (where cancel_requested) into _back, _cancelled from back;
+  if _cancelled is not null then
+    perform symphony.messenger_end(_cancelled, 'cancelled', _history, _transport);
+  end if;
+  return _back;
+end $$;
+comment on function symphony.messenger_take_back(bigint, text, text) is 'Takes back the messages of one worker, and counts a crash of each; returns how many.';
+
+-- messenger_sweep takes back what workers held whose leases ran out. A worker that claims at this moment for the first time after a pause
+-- holds its own row, and is alive. With _all it also takes back what workers have that are not known any more: those
+-- whose claim took longer than a lease.
+create function symphony.messenger_sweep(_history text, _transport text, _all boolean default false) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   _worker bigint;
-  _back integer;
-  _cancelled uuid[];
-  _all integer := 0;
+  _back integer := 0;
 begin
   for _worker in
     select w.worker from symphony.messenger_workers w where w.alive_until <= symphony.clock() order by 1 for update skip locked
   loop
-    with back as (
-      update symphony.messenger_messages set status = 'pending', crash_count = crash_count + 1, token = null, locked_by = null, locked_at = null
-      where locked_by = _worker
-      returning id, queue_name, message_type, cancel_requested),
-    counted as (
-      insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, pending)
-      select queue_name, message_type, -count(*), count(*) from back group by 1, 2)
-    select count(*), array_agg(id) filter (where cancel_requested) into _back, _cancelled from back;
-    if _cancelled is not null then
-      perform symphony.messenger_end(_cancelled, 'cancelled', _history, _transport);
-    end if;
+    _back := _back + symphony.messenger_take_back(_worker, _history, _transport);
     delete from symphony.messenger_workers where worker = _worker;
-    _all := _all + _back;
   end loop;
-  return _all;
+  if _all then
+    for _worker in
+      select distinct m.locked_by from symphony.messenger_messages m where m.locked_by is not null
+        and not exists (select from symphony.messenger_workers w where w.worker = m.locked_by)
+    loop
+      _back := _back + symphony.messenger_take_back(_worker, _history, _transport);
+    end loop;
+  end if;
+  return _back;
 end $$;
-comment on function symphony.messenger_sweep(text, text) is 'Takes back the messages of workers whose leases ran out; returns how many.';
+comment on function symphony.messenger_sweep(text, text, boolean) is 'Takes back the messages of workers whose leases ran out, and counts a crash of each; returns how many.';
 
 create function symphony.messenger_end(_ids uuid[], _outcome text, _history text, _transport text) returns integer
 language sql set search_path = pg_catalog, pg_temp as $$
