@@ -12,6 +12,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/transport/memory"
+	"github.com/symphony-messenger/symphony/transport/postgres"
 	"github.com/symphony-messenger/symphony/transport/sqlite"
 )
 
@@ -23,7 +24,12 @@ type opener func(ctx context.Context, dsn string, logger *slog.Logger) (symphony
 
 // openers is every scheme that Open knows.
 func openers() map[string]opener {
+	server := func(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
+		return postgres.Open(ctx, dsn, &postgres.Options{Logger: logger})
+	}
 	return map[string]opener{
+		"postgres":   server,
+		"postgresql": server, // the scheme that PostgreSQL's own tools write
 		"sqlite": func(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
 			return sqlite.Open(ctx, dsn, &sqlite.Options{Logger: logger})
 		},
@@ -47,11 +53,19 @@ func nothingBehind(dsn string) error {
 // Open opens the transport that dsn names:
 //
 //	sqlite:///abs/file.db, sqlite://relative.db   options ?synchronous=full|normal|extra&busy_timeout=5s
+//	postgres://user:password@host:5432/database   PostgreSQL, 14 or later; also postgresql://
 //	memory://                                     in this process
 //	sync://                                       no transport: nil, messages are handled in place
 //
-// It neither creates nor migrates a store. The caller closes the transport with [Close]. Errors match
-// [ErrDSN] and never show what may be a password.
+// The options of PostgreSQL are those of libpq, such as sslmode=verify-full, and
+//
+//	schema=symphony     where the tables are
+//	pool=10             connections for the caller's transactions
+//	pgbouncer=true      a pooler in transaction mode stands in between: no LISTEN, no prepared statements
+//	listen_dsn=…        a way around it for the connection that is told of new messages, percent-encoded
+//
+// Open neither connects to a store nor creates or migrates one. The caller closes the transport with
+// [Close]. Errors match [ErrDSN] and never show what may be a password.
 func Open(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
 	known := openers()
 	scheme, _, ok := strings.Cut(dsn, "://")
@@ -59,8 +73,6 @@ func Open(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transp
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%w: it has no scheme, %s", ErrDSN, list(known))
-	case scheme == "postgres" || scheme == "postgresql":
-		return nil, fmt.Errorf("%w: PostgreSQL is not in this release, %s", ErrDSN, list(known))
 	case open == nil:
 		return nil, fmt.Errorf("%w: unknown scheme %.30q, %s", ErrDSN, scheme, list(known))
 	}

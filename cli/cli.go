@@ -65,6 +65,7 @@ type session struct {
 
 	dsn     string // of the flag
 	dsnFrom string // the environment variable that was used in its place
+	store   string // the DSN that was used
 }
 
 func (s *session) root() *cobra.Command {
@@ -73,6 +74,8 @@ Messages are kept in the store that a DSN names:
 
   sqlite:///var/lib/app/queue.db   a file, with ?synchronous=full|normal|extra&busy_timeout=5s
   sqlite://queue.db                a file in the current directory
+  postgres://user@host/database    PostgreSQL 14 or later, with the options of libpq
+                                   and ?schema=symphony&pool=10&pgbouncer=true&listen_dsn=…
 
 The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL.`,
 		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.stats(), s.migrate(), s.version(), exitCodes())
@@ -84,7 +87,7 @@ The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL.`,
 		return s.usage("see `"+cmd.CommandPath()+" --help`", "%w", err)
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&s.dsn, "dsn", "", "the store, such as sqlite://queue.db")
+	f.StringVar(&s.dsn, "dsn", "", "the store, such as sqlite://queue.db or postgres://user@host/database")
 	f.VarP(&s.output, "output", "o", "table, json or jsonl (one object a line)")
 	f.BoolVar(&s.plain, "no-color", false, "no colours; as NO_COLOR in the environment")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "only errors on standard error")

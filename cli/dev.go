@@ -69,7 +69,7 @@ func (s *session) openDev(ctx context.Context) (*app.App, error) {
 		return nil, err
 	}
 	if strings.HasPrefix(opts.DSN, "sync://") {
-		return nil, s.usage("use memory:// or sqlite:// with a file", "sync:// handles messages in place: there is nothing for a worker")
+		return nil, s.usage("use memory://, sqlite:// with a file, or postgres://", "sync:// handles messages in place: there is nothing for a worker")
 	}
 	a, err := app.New(ctx, opts)
 	if err != nil {

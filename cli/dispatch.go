@@ -142,7 +142,7 @@ func (s *session) send(cmd *cobra.Command, m symphony.Raw, stamps []symphony.Sta
 		return err
 	}
 	if strings.HasPrefix(opts.DSN, "memory://") {
-		return s.usage("use sqlite:// with a file", "memory:// would lose the message as soon as this command ends")
+		return s.usage("use sqlite:// with a file, or postgres://", "memory:// would lose the message as soon as this command ends")
 	}
 	a, err := app.New(cmd.Context(), opts)
 	if err != nil {

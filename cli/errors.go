@@ -83,14 +83,19 @@ func (s *session) judge(err error) (code int, hint string) {
 		return ExitUnavailable, fmt.Sprintf("run `%s migrate up` with the same DSN", s.opts.Name)
 	case is(symphony.ErrSchemaTooNew):
 		return ExitUnavailable, "install the release that has migrated the store, or a later one"
+	case is(symphony.ErrOutcomeUnknown):
+		return ExitUnavailable, "repeat it with the same --key: it is then stored once at most"
+	}
+	if code, hint, ok := s.judgeServer(err); ok {
+		return code, hint
+	}
+	switch {
 	case is(symphony.ErrStoreReadOnly):
 		return ExitUnavailable, "the file and its directory must be writable by the user that runs this"
 	case is(symphony.ErrStoreBusy):
 		return ExitUnavailable, "another program holds the write lock; wait longer with ?busy_timeout=30s in the DSN"
 	case is(symphony.ErrStoreFull):
 		return ExitUnavailable, ""
-	case is(symphony.ErrOutcomeUnknown):
-		return ExitUnavailable, "repeat it with the same --key: it is then stored once at most"
 	case is(context.Canceled):
 		return ExitInterrupted, ""
 	}

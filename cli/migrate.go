@@ -23,7 +23,8 @@ func (s *session) migrate() *cobra.Command {
 	return s.group("migrate", "Set up the schema of a store and bring it up to date", `
 Steps go forward only. The release before still runs on the schema of this one,
 so that programs can be replaced one by one after "migrate up".`,
-		command("up", "Create the store if need be and apply what is pending", "Any number of processes may do so at once.", s.migrateUp),
+		command("up", "Create the store if need be and apply what is pending",
+			"Of SQLite that is the file, of PostgreSQL the schema: the database must be there.\nAny number of processes may do so at once.", s.migrateUp),
 		command("status", "List the steps, applied and pending", "The exit code is 8 when steps are pending.", s.migrateStatus),
 		command("sql", "Print the SQL of all steps", "For those who apply it with a tool of their own.", s.migrateSQL),
 	)

@@ -12,6 +12,7 @@ import (
 
 // findDSN returns the DSN of the flag or the environment; fallback, when there is none.
 func (s *session) findDSN(fallback string) (dsn string, err error) {
+	defer func() { s.store = dsn }()
 	if s.dsn != "" {
 		return s.dsn, nil
 	}
@@ -24,7 +25,7 @@ func (s *session) findDSN(fallback string) (dsn string, err error) {
 	if fallback != "" {
 		return fallback, nil
 	}
-	return "", s.usage("give `--dsn sqlite://queue.db`, or set SYMPHONY_DSN or DATABASE_URL", "which store? There is no DSN")
+	return "", s.usage("give `--dsn sqlite://queue.db` or `--dsn postgres://user@host/database`, or set SYMPHONY_DSN or DATABASE_URL", "which store? There is no DSN")
 }
 
 // sharedDSN is findDSN for commands that make no sense on what only this process sees.
@@ -34,7 +35,7 @@ func (s *session) sharedDSN() (string, error) {
 		return "", err
 	}
 	if scheme, _, _ := strings.Cut(dsn, "://"); scheme == "memory" || scheme == "sync" {
-		return "", s.usage("use sqlite:// with a file; `"+s.opts.Name+" dev` runs on memory://",
+		return "", s.usage("use sqlite:// with a file, or postgres://; `"+s.opts.Name+" dev` runs on memory://",
 			"%s:// keeps nothing that another process could see", scheme)
 	}
 	return dsn, nil

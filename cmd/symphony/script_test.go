@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,10 +19,11 @@ import (
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
 	"github.com/symphony-messenger/symphony/cli"
+	"github.com/symphony-messenger/symphony/internal/pgtest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"symphony": main, "shop": shop})
+	testscript.Main(pgtest.M{M: m}, map[string]func(){"symphony": main, "shop": shop})
 }
 
 type invoice struct {
@@ -55,24 +57,56 @@ func shop() {
 	}})
 }
 
-// TestScript runs the sessions of testdata/script. Beside the commands of testscript they have
+// TestScript runs the sessions of testdata/script, each on every store: $STORE is the DSN of one that is
+// not there yet. Those in the folder of a store run on that one only. Beside the commands of testscript they have
 //
 //	exits N PROGRAM ARG…      run PROGRAM, which must end with exit code N
 //	capture NAME              set $NAME to the standard output of the command before
 //	waitfor REGEXP PROGRAM …  repeat PROGRAM until its standard output matches
 //	signal TERM|INT           send a signal to the program in the background
+//
+// and the condition [sqlite]. On PostgreSQL there are $SERVER, the DSN without the option schema, $SCHEMA, and
+//
+//	sql QUERY                 run QUERY in another program, and print the first column of its rows
 func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	const dir = "testdata/script"
+	for name, setup := range map[string]func(*testscript.Env){
+		"sqlite":   func(env *testscript.Env) { env.Setenv("STORE", "sqlite://queue.db") },
+		"postgres": setupPostgres,
+	} {
+		t.Run(name, func(t *testing.T) {
+			files, err := filepath.Glob(dir + "/*.txtar")
+			if err != nil {
+				t.Fatal(err)
+			}
+			own, err := filepath.Glob(dir + "/" + name + "/*.txtar")
+			if err != nil || len(files) == 0 || len(own) == 0 {
+				t.Fatalf("%d scripts and %d for %s alone, %v: some are missing", len(files), len(own), name, err)
+			}
+			testscript.Run(t, params(append(files, own...), name, setup))
+		})
+	}
+}
+
+func params(files []string, store string, setup func(*testscript.Env)) testscript.Params {
+	return testscript.Params{
+		Files:               files,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each of some hundred programs waits a second
+			setup(env)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "capture": capture, "waitfor": waitFor, "signal": sendSignal,
+		Condition: func(name string) (bool, error) {
+			if name != "sqlite" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return store == name, nil
 		},
-	})
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "capture": capture, "waitfor": waitFor, "signal": sendSignal, "sql": runSQL,
+		},
+	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/symphony-messenger/symphony/internal/pgtest"
+)
+
+// setupPostgres gives a session a schema of its own, which is dropped at its end.
+func setupPostgres(env *testscript.Env) {
+	dsn := pgtest.DSN(env.T().(testing.TB)) // it is one, as Env.T says
+	env.Setenv("STORE", dsn)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		env.T().Fatal(err)
+	}
+	options := u.Query()
+	env.Setenv("SCHEMA", options.Get("schema"))
+	options.Del("schema")
+	options.Set("application_name", "symphony session") // so that there is an option, and sessions may add others
+	u.RawQuery = options.Encode()
+	env.Setenv("SERVER", u.String())
+}
+
+// runSQL is the command sql: psql is not everywhere.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: sql query")
+	}
+	err := printFirst(ts, args[0])
+	switch {
+	case err == nil && neg:
+		ts.Fatalf("the query has succeeded")
+	case err != nil && !neg:
+		ts.Fatalf("%v", err)
+	case err != nil:
+		fmt.Fprintln(ts.Stderr(), err)
+	}
+}
+
+func printFirst(ts *testscript.TestScript, query string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, ts.Getenv("SERVER"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	// Answers come as text, as psql shows them.
+	rows, err := conn.Query(ctx, query, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		fmt.Fprintf(ts.Stdout(), "%s\n", rows.RawValues()[0])
+	}
+	return rows.Err()
+}
