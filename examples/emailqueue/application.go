@@ -13,7 +13,7 @@ import (
 
 // An application queues mails by inserting rows, as it always did.
 type application struct {
-	db        *sql.DB
+	db        database
 	rows      int // in all
 	perSecond int
 	inserted  atomic.Int64
@@ -21,7 +21,7 @@ type application struct {
 
 const insertSQL = `insert into email_queue
 	(id, user_id, mailbox_id, to_email, subject, html, from_name, from_email, type, priority, scheduled_at, max_retries)
-	values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 
 // run inserts a fifth of the rows at once, as those that were there before, and the others bit by bit.
 func (a *application) run(ctx context.Context) error {
@@ -52,21 +52,19 @@ func (a *application) insert(ctx context.Context, n int) error {
 	if n == 0 {
 		return nil
 	}
-	tx, err := a.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("insert into email_queue: %w", err)
-	}
-	defer tx.Rollback()
 	next := a.inserted.Load()
-	for range n {
-		next++
-		r := sample(next, time.Now())
-		if _, err := tx.ExecContext(ctx, insertSQL, r.ID, r.UserID, r.MailboxID, r.ToEmail, r.Subject, r.HTML,
-			r.FromName, r.FromEmail, r.Type, r.Priority, nullable(r.ScheduledAt), r.MaxRetries); err != nil {
-			return fmt.Errorf("insert row %d into email_queue: %w", r.ID, err)
+	err := a.db.tx(ctx, func(tx querier) error {
+		for range n {
+			next++
+			r := sample(next, time.Now())
+			if _, err := tx.exec(ctx, insertSQL, r.ID, r.UserID, r.MailboxID, r.ToEmail, r.Subject, r.HTML,
+				r.FromName, r.FromEmail, r.Type, r.Priority, nullable(r.ScheduledAt), r.MaxRetries); err != nil {
+				return fmt.Errorf("row %d: %w", r.ID, err)
+			}
 		}
-	}
-	if err := tx.Commit(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("insert into email_queue: %w", err)
 	}
 	a.inserted.Store(next)

@@ -2,20 +2,16 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver that the application uses
 )
 
 // A cronJob is what the application had before: it knows nothing of Symphony. It claims a few rows,
 // sends them one after another, and marks each. It shows what such a job must do so that a mover can
 // work beside it: claim with an update that asks for status = 'queued' once more.
 type cronJob struct {
-	db    *sql.DB
+	db    database
 	mail  *mailer
 	batch int
 	every time.Duration
@@ -23,32 +19,13 @@ type cronJob struct {
 }
 
 const (
-	cronClaimSQL = `update email_queue set status = 'processing'
-		where id in (
-			select id from email_queue
-			where status = 'queued' and (scheduled_at is null or scheduled_at <= ?)
-			order by id limit ?
-		) and status = 'queued'
-		returning ` + columns
+	cronSentSQL = `update email_queue set status = 'sent', last_error = null where id = $1`
 
-	cronSentSQL = `update email_queue set status = 'sent', last_error = null where id = ?`
+	cronRetrySQL = `update email_queue set status = 'queued', retry_count = retry_count + 1, scheduled_at = $1, last_error = $2
+		where id = $3`
 
-	cronRetrySQL = `update email_queue set status = 'queued', retry_count = retry_count + 1, scheduled_at = ?, last_error = ?
-		where id = ?`
-
-	cronFailedSQL = `update email_queue set status = 'failed', last_error = ? where id = ?`
+	cronFailedSQL = `update email_queue set status = 'failed', last_error = $1 where id = $2`
 )
-
-// openApplicationDB opens the file as the application does, which has its own connections.
-func openApplicationDB(o options) (*sql.DB, error) {
-	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds())
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {busy, "synchronous(" + o.sync + ")", "foreign_keys(ON)"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: o.database, RawQuery: q.Encode()}).String())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", o.database, err)
-	}
-	return db, nil
-}
 
 // run works every so often until ctx ends. Then it finishes the rows that it has claimed: nobody else
 // would.
@@ -66,7 +43,7 @@ func (c *cronJob) run(ctx context.Context) error {
 }
 
 func (c *cronJob) tick(ctx context.Context) error {
-	rows, err := selectRows(ctx, c.db, cronClaimSQL, time.Now().UTC().Format(timeLayout), c.batch)
+	rows, err := selectRows(ctx, c.db, c.db.dialect().cronClaim, time.Now().UTC().Format(timeLayout), c.batch)
 	if err != nil {
 		return fmt.Errorf("claim: %w", err)
 	}
@@ -86,12 +63,12 @@ func (c *cronJob) send(ctx context.Context, r row) error {
 	var err error
 	switch {
 	case refusal == nil:
-		_, err = c.db.ExecContext(ctx, cronSentSQL, r.ID)
+		_, err = c.db.exec(ctx, cronSentSQL, r.ID)
 	case forGood(refusal) || r.RetryCount >= r.MaxRetries:
-		_, err = c.db.ExecContext(ctx, cronFailedSQL, refusal.Error(), r.ID)
+		_, err = c.db.exec(ctx, cronFailedSQL, textOf(refusal), r.ID)
 	default:
 		again := time.Now().Add(c.every).UTC().Format(timeLayout)
-		_, err = c.db.ExecContext(ctx, cronRetrySQL, again, refusal.Error(), r.ID)
+		_, err = c.db.exec(ctx, cronRetrySQL, again, textOf(refusal), r.ID)
 	}
 	return err
 }

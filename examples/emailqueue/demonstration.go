@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,9 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/examples/emailqueue/mailserver"
 	"github.com/symphony-messenger/symphony/monitor"
-	"github.com/symphony-messenger/symphony/transport/sqlite"
 )
 
 // A demonstration is the world around the workers: the application, its cron job, the mail server, and
@@ -24,6 +23,7 @@ import (
 type demonstration struct {
 	rows, kills, workers int
 	perSecond            int       // rows that the application inserts
+	dsn                  string    // of an empty database of PostgreSQL; "": an SQLite file
 	sync                 string    // of SQLite: full or normal
 	dir                  string    // "": a temporary one
 	executable           string    // of the processes; "": this program
@@ -31,8 +31,8 @@ type demonstration struct {
 
 	begun time.Time
 	mu    sync.Mutex // of out, while the demonstration works
-	store *sqlite.Transport
-	db    *sql.DB
+	store backend
+	db    database
 	mail  *mailserver.Server
 	app   *application
 	crew  *crew
@@ -49,26 +49,31 @@ func (d *demonstration) run(ctx context.Context) (r report, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("rows are left after %v", limit))
 	defer cancel()
 
-	file, err := d.place()
+	dir, err := d.folder()
 	if err != nil {
 		return report{}, err
 	}
 	defer func() {
-		dir := filepath.Dir(file)
 		switch {
+		case err != nil && d.dir == "" && os.Remove(dir) == nil: // nothing was in it yet
+		case err != nil && d.dsn != "":
+			err = fmt.Errorf("%w (%s is kept in %s)", err, logName, dir)
 		case err != nil:
 			err = fmt.Errorf("%w (the database and %s are kept in %s)", err, logName, dir)
 		case d.dir == "":
 			err = os.RemoveAll(dir)
 		}
 	}()
-	o := options{database: file, sync: d.sync}
+	o := options{dsn: d.dsn, sync: d.sync}
+	if d.dsn == "" {
+		o.file = filepath.Join(dir, databaseName)
+	}
 	if err := d.open(ctx, o); err != nil {
 		return report{}, err
 	}
 	o.smtp = d.mail.Addr()
-	defer func() { err = errors.Join(err, d.mail.Close(), d.db.Close(), d.store.Close()) }()
-	if err := d.work(ctx, o, stop); err != nil {
+	defer func() { err = errors.Join(err, d.mail.Close(), d.db.close(), d.store.close()) }()
+	if err := d.work(ctx, o, filepath.Join(dir, logName), stop); err != nil {
 		return report{}, err
 	}
 	return d.report(ctx)
@@ -80,10 +85,9 @@ const (
 	logName      = "processes.log" // what the processes log
 )
 
-// place returns the path of the database, in a folder that there is.
-func (d *demonstration) place() (file string, err error) {
-	dir := d.dir
-	if dir == "" {
+// folder returns the path of a folder that there is and that has no database.
+func (d *demonstration) folder() (dir string, err error) {
+	if dir = d.dir; dir == "" {
 		if dir, err = os.MkdirTemp("", "emailqueue-"); err != nil {
 			return "", err
 		}
@@ -93,47 +97,61 @@ func (d *demonstration) place() (file string, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return "", err
 	}
-	file = filepath.Join(dir, databaseName)
-	if _, err := os.Stat(file); err == nil {
+	file := filepath.Join(dir, databaseName)
+	if _, err := os.Stat(file); d.dsn == "" && err == nil {
 		return "", fmt.Errorf("%s is there already: delete it or choose another -dir", file)
 	}
-	return file, nil
+	return dir, nil
 }
 
-// open makes the database and starts the mail server.
+// open makes what is needed in the database and starts the mail server.
 func (d *demonstration) open(ctx context.Context, o options) (err error) {
-	if d.store, err = sqlite.Open(ctx, o.dsn(), nil); err != nil {
+	if d.db, err = openDatabase(ctx, o); err != nil {
 		return err
 	}
-	if _, err := d.store.Migrate(ctx); err != nil {
-		return errors.Join(err, d.store.Close())
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.db.close())
+		}
+	}()
+	if o.dsn != "" {
+		if err := checkEmpty(ctx, d.db); err != nil {
+			return err
+		}
 	}
-	if d.db, err = openApplicationDB(o); err != nil {
-		return errors.Join(err, d.store.Close())
+	if d.store, err = openBackend(ctx, o, nil); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.store.close())
+		}
+	}()
+	m, _ := symphony.As[monitor.Migrator](d.store.transport())
+	if _, err := m.Migrate(ctx); err != nil {
+		return err
 	}
 	if err := createTables(ctx, d.db); err != nil {
-		return errors.Join(err, d.db.Close(), d.store.Close())
+		return err
 	}
-	if d.mail, err = mailserver.Start(); err != nil {
-		return errors.Join(err, d.db.Close(), d.store.Close())
-	}
-	return nil
+	d.mail, err = mailserver.Start()
+	return err
 }
 
 // work runs the application, the cron job and the workers until every row has ended.
-func (d *demonstration) work(ctx context.Context, o options, fatal context.CancelCauseFunc) error {
+func (d *demonstration) work(ctx context.Context, o options, logFile string, fatal context.CancelCauseFunc) error {
 	if d.executable == "" {
 		var err error
 		if d.executable, err = os.Executable(); err != nil {
 			return err
 		}
 	}
-	log, err := os.Create(filepath.Join(filepath.Dir(o.database), logName))
+	log, err := os.Create(logFile)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	d.crew = &crew{executable: d.executable, output: log, fatal: fatal, killed: make(map[string]time.Time)}
+	d.crew = &crew{executable: d.executable, env: o.env(), output: log, fatal: fatal, killed: make(map[string]time.Time)}
 	defer d.crew.stop()
 	d.app = &application{db: d.db, rows: d.rows, perSecond: d.perSecond}
 	var running sync.WaitGroup
@@ -226,7 +244,7 @@ func (d *demonstration) watch(ctx context.Context) error {
 
 // count counts rows by state.
 func (d *demonstration) count(ctx context.Context) (map[string]int, error) {
-	rs, err := d.db.QueryContext(ctx, `select status, count(*) from email_queue group by status`)
+	rs, err := d.db.query(ctx, `select status, count(*) from email_queue group by status`)
 	if err != nil {
 		return nil, fmt.Errorf("count rows of email_queue: %w", err)
 	}
@@ -250,11 +268,12 @@ func (d *demonstration) report(ctx context.Context) (report, error) {
 	if e.rows, err = selectRows(ctx, d.db, `select `+columns+` from email_queue order by id`); err != nil {
 		return report{}, fmt.Errorf("read email_queue: %w", err)
 	}
-	if err := d.db.QueryRowContext(ctx, `select count(*) from email_queue q
-		join email_queue_messages l on l.email_id = q.id where q.status = 'failed'`).Scan(&e.deadRows); err != nil {
+	if _, err := selectOne(ctx, d.db, `select count(*) from email_queue q
+		join email_queue_messages l on l.email_id = q.id where q.status = 'failed'`, nil, &e.deadRows); err != nil {
 		return report{}, fmt.Errorf("read email_queue: %w", err)
 	}
-	counts, err := d.store.Counts(ctx)
+	counter, _ := symphony.As[monitor.Counter](d.store.transport())
+	counts, err := counter.Counts(ctx)
 	if err != nil {
 		return report{}, err
 	}
@@ -273,7 +292,10 @@ func (d *demonstration) report(ctx context.Context) (report, error) {
 			byCron++
 		}
 	}
-	if d.dir != "" {
+	switch {
+	case d.dsn != "":
+		fmt.Fprint(d.out, "\nThe database has everything still: the tables email_queue and email_queue_messages, and the schema symphony.\n")
+	case d.dir != "":
 		fmt.Fprintf(d.out, "\nThe database and %s are kept in %s.\n", logName, d.dir)
 	}
 	fmt.Fprintf(d.out, "\n%d rows in %.1f s. The mail server took %d mails: %d from the workers, %d from the old cron job.\n",

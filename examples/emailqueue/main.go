@@ -1,9 +1,10 @@
 // Emailqueue moves an application's own email_queue table to Symphony, one row at a time, while the
 // application keeps inserting and its old cron job keeps sending. It starts everything that it needs:
 // an SQLite file, an SMTP server, the application, the cron job and worker processes, which it kills
-// if asked to. See README.md.
+// if asked to. With -dsn it works in an empty database of PostgreSQL instead. See README.md.
 //
 //	go run ./examples/emailqueue [-rows 1000] [-kills 0] [-workers 2] [-rate 250] [-sync full] [-dir DIR]
+//	go run ./examples/emailqueue -dsn postgres://user@host/database [-rows 1000] …
 package main
 
 import (
@@ -21,7 +22,6 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/retry"
-	"github.com/symphony-messenger/symphony/transport/sqlite"
 )
 
 func main() {
@@ -49,12 +49,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.IntVar(&d.kills, "kills", 0, "workers to kill with SIGKILL, at random moments")
 	flags.IntVar(&d.workers, "workers", 2, "worker processes")
 	flags.IntVar(&d.perSecond, "rate", 250, "rows that the application inserts in a second")
+	flags.StringVar(&d.dsn, "dsn", "", "an empty database of PostgreSQL to work in, postgres://user@host/database; what is made there is kept (default: an SQLite file)")
 	flags.StringVar(&d.sync, "sync", "full", "when SQLite syncs: full also survives a loss of power, normal any crash of processes")
-	flags.StringVar(&d.dir, "dir", "", "folder for the database; it is kept (default: a temporary one)")
+	flags.StringVar(&d.dir, "dir", "", "folder for the SQLite file and the log of the processes; it is kept (default: a temporary one)")
 	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp
 	}
-	if flags.NArg() > 0 || d.rows < 1 || d.kills < 0 || d.workers < 1 || d.perSecond < 1 || d.sync != "full" && d.sync != "normal" {
+	if flags.NArg() > 0 || d.rows < 1 || d.kills < 0 || d.workers < 1 || d.perSecond < 1 || d.sync != "full" && d.sync != "normal" ||
+		d.dsn != "" && d.sync != "full" {
 		flags.Usage()
 		return flag.ErrHelp
 	}
@@ -76,33 +78,39 @@ const (
 
 // options of a process, as they are on its command line.
 type options struct {
-	database string // the file
-	sync     string // full or normal; see the flag
-	smtp     string // host:port
+	file string // of SQLite; "": PostgreSQL
+	sync string // of SQLite, full or normal; see the flag
+	dsn  string // of PostgreSQL: in the environment, where no other user sees the password
+	smtp string // host:port
 }
+
+// dsnVariable has the DSN in the environment of processes.
+const dsnVariable = "EMAILQUEUE_DSN"
 
 func (o options) args(role string) []string {
-	return []string{role, "-database", o.database, "-sync", o.sync, "-smtp", o.smtp}
+	if o.dsn != "" {
+		return []string{role, "-smtp", o.smtp}
+	}
+	return []string{role, "-database", o.file, "-sync", o.sync, "-smtp", o.smtp}
 }
 
-// dsn is where Symphony finds its tables: in the application's file. The processes share two cores and
-// one write lock with everything else here, so that they may have to wait longer than usual.
-func (o options) dsn() string {
-	return fmt.Sprintf("sqlite://%s?synchronous=%s&busy_timeout=%v", o.database, o.sync, busyTimeout)
-}
+func (o options) env() []string { return []string{dsnVariable + "=" + o.dsn} }
 
 // runProcess is a worker or the cron job, until ctx or the standard input ends.
 func runProcess(ctx context.Context, role string, args []string, stderr io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("emailqueue "+role, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.database, "database", "", "the file")
+	flags.StringVar(&o.file, "database", "", "the file of SQLite (default: the DSN in "+dsnVariable+")")
 	flags.StringVar(&o.sync, "sync", "full", "full or normal")
 	flags.StringVar(&o.smtp, "smtp", "", "host:port of the mail server")
 	if err := flags.Parse(args); err != nil {
 		return flag.ErrHelp
 	}
-	if flags.NArg() != 1 || o.database == "" || o.smtp == "" {
+	if o.file == "" {
+		o.dsn = os.Getenv(dsnVariable)
+	}
+	if flags.NArg() != 1 || o.file == "" && o.dsn == "" || o.smtp == "" {
 		flags.Usage()
 		return flag.ErrHelp
 	}
@@ -122,11 +130,11 @@ func runProcess(ctx context.Context, role string, args []string, stderr io.Write
 }
 
 func runCron(ctx context.Context, o options, mail *mailer, log *slog.Logger) error {
-	db, err := openApplicationDB(o)
+	db, err := openDatabase(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer db.close()
 	job := &cronJob{db: db, mail: mail, batch: 10, every: 300 * time.Millisecond, log: log}
 	return job.run(ctx)
 }
@@ -134,12 +142,12 @@ func runCron(ctx context.Context, o options, mail *mailer, log *slog.Logger) err
 // runWorker is all that is new in production: one process that moves rows, sends mails and writes
 // outcomes back. Start as many of them as you like.
 func runWorker(ctx context.Context, o options, mail *mailer, log *slog.Logger) error {
-	store, err := sqlite.Open(ctx, o.dsn(), &sqlite.Options{Logger: log})
+	store, err := openBackend(ctx, o, log)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	bus := &symphony.Bus{Transport: store, Owner: "emailqueue", Logger: log}
+	defer store.close()
+	bus := &symphony.Bus{Transport: store.transport(), Owner: "emailqueue", Logger: log}
 	handler := &sender{store: store, bus: bus, mail: mail, log: log}
 	symphony.Handle(bus, handler.handle, symphony.Retry(retry.Exponential{Delay: retryDelay}))
 
@@ -147,7 +155,7 @@ func runWorker(ctx context.Context, o options, mail *mailer, log *slog.Logger) e
 	defer stop()
 	var beside sync.WaitGroup
 	beside.Go(func() { (&mover{store: store, bus: bus, batch: 50, every: moveEvery, log: log}).run(ctx) })
-	beside.Go(func() { (&reconciler{db: store.DB(), every: lookEvery, log: log}).run(ctx) })
+	beside.Go(func() { (&reconciler{db: store.database(), every: lookEvery, log: log}).run(ctx) })
 	worker := &symphony.Worker{Bus: bus, Name: mail.name, Concurrency: 8, Logger: log}
 	err = worker.Run(ctx)
 	stop()

@@ -2,21 +2,19 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
-	"github.com/symphony-messenger/symphony/transport/sqlite"
 )
 
 // A mover turns rows of email_queue into messages. Any number of them may run at once, beside the
 // application and its old cron job, and each may be killed at any moment: what a transaction has
 // claimed and what it has dispatched are committed together or not at all.
 type mover struct {
-	store *sqlite.Transport
+	store backend
 	bus   *symphony.Bus
 	batch int           // rows in one transaction
 	every time.Duration // pause between two transactions; SQLite has one writer, and others need it too
@@ -58,8 +56,8 @@ func (m *mover) move(ctx context.Context, limit int) (int, error) {
 // moveTogether claims rows and dispatches their messages in one transaction, and returns the rows.
 // With an error they are as they were.
 func (m *mover) moveTogether(ctx context.Context, limit int) (rows []row, err error) {
-	err = m.store.Tx(ctx, m.bus, func(tx *sql.Tx, d symphony.Dispatcher) (err error) {
-		if rows, err = selectRows(ctx, tx, claimSQL, limit); err != nil {
+	err = m.store.send(ctx, m.bus, func(tx transaction, d symphony.Dispatcher) (err error) {
+		if rows, err = selectRows(ctx, tx, m.store.database().dialect().claim, limit); err != nil {
 			return fmt.Errorf("claim rows of email_queue: %w", err)
 		}
 		ms := make([]symphony.Message, len(rows))
@@ -72,13 +70,9 @@ func (m *mover) moveTogether(ctx context.Context, limit int) (rows []row, err er
 		if err != nil {
 			return err
 		}
-		link, err := tx.PrepareContext(ctx, linkSQL)
-		if err != nil {
-			return err
-		}
 		for i, r := range rows {
 			// A duplicate has the id of the message that the row has already: no second one was stored.
-			if _, err := link.ExecContext(ctx, r.ID, receipts[i].ID[:]); err != nil {
+			if _, err := tx.exec(ctx, linkSQL, r.ID, receipts[i].ID[:]); err != nil {
 				return fmt.Errorf("link row %d of email_queue: %w", r.ID, err)
 			}
 		}
@@ -90,7 +84,7 @@ func (m *mover) moveTogether(ctx context.Context, limit int) (rows []row, err er
 // refuse marks a row that cannot become a message, so that somebody sees it.
 func (m *mover) refuse(ctx context.Context, r row, why error) error {
 	m.log.Warn("row cannot be moved", "row", r.ID, "error", why)
-	if _, err := m.store.DB().ExecContext(ctx, refuseSQL, why.Error(), r.ID); err != nil {
+	if _, err := m.store.database().exec(ctx, refuseSQL, textOf(why), r.ID); err != nil {
 		return fmt.Errorf("refuse row %d of email_queue: %w", r.ID, errors.Join(why, err))
 	}
 	return nil

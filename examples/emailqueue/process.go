@@ -33,6 +33,7 @@ func (p *process) signaled() bool {
 // A crew starts processes and keeps workers alive, as systemd or Kubernetes does.
 type crew struct {
 	executable string
+	env        []string // of the processes, beside that of this one
 	output     *os.File // what the processes log
 	fatal      context.CancelCauseFunc
 
@@ -109,6 +110,7 @@ func (c *crew) keep(name string, args ...string) error {
 // launch starts a process. The caller holds c.mu.
 func (c *crew) launch(name string, args []string) (*process, error) {
 	cmd := exec.Command(c.executable, args...)
+	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Stdout, cmd.Stderr = c.output, c.output
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

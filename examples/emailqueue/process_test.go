@@ -32,12 +32,10 @@ func newCrew(t *testing.T) (*crew, context.Context) {
 // processArgs are those of a cron job with nothing to do, as any process that works until it is told to stop.
 func processArgs(t *testing.T) []string {
 	t.Helper()
-	store, _ := openStore(t)
-	var file string
-	if err := store.DB().QueryRowContext(t.Context(), `select file from pragma_database_list where name = 'main'`).Scan(&file); err != nil {
-		t.Fatal(err)
-	}
-	return options{database: file, sync: "full", smtp: "127.0.0.1:1"}.args("cron")
+	o := newFile(t)
+	openStore(t, o)
+	o.smtp = "127.0.0.1:1"
+	return o.args("cron")
 }
 
 func TestCrew(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"time"
@@ -14,7 +13,7 @@ import (
 // table and the messages are in one database, so the question is a join, and may be asked at any time,
 // again and again, by any number of processes.
 type reconciler struct {
-	db    *sql.DB
+	db    database
 	every time.Duration
 	log   *slog.Logger
 }
@@ -34,30 +33,24 @@ func (r *reconciler) run(ctx context.Context) {
 }
 
 // reconcile marks rows as failed whose messages have ended without being completed, and returns how
-// many. It reads first: most of the time there is nothing to write, and a write would lock the file.
+// many. It reads first: most of the time there is nothing to write, and a write would lock the file of SQLite.
 func (r *reconciler) reconcile(ctx context.Context) (int, error) {
 	all, err := selectEnded(ctx, r.db)
 	if err != nil || len(all) == 0 {
 		return 0, err
 	}
-	tx, err := r.db.BeginTx(ctx, nil)
-	if err != nil {
-		return 0, fmt.Errorf("write back outcomes: %w", err)
-	}
-	defer tx.Rollback()
 	changed := 0
-	for _, e := range all {
-		res, err := tx.ExecContext(ctx, failSQL, e.reason, e.id, e.message[:], e.message[:])
-		if err != nil {
-			return 0, fmt.Errorf("write back the outcome of row %d: %w", e.id, err)
+	err = r.db.tx(ctx, func(tx querier) error {
+		for _, e := range all {
+			n, err := tx.exec(ctx, r.db.dialect().fail, e.reason, e.id, e.message[:])
+			if err != nil {
+				return fmt.Errorf("row %d: %w", e.id, err)
+			}
+			changed += n
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return 0, fmt.Errorf("write back the outcome of row %d: %w", e.id, err)
-		}
-		changed += int(n)
-	}
-	if err := tx.Commit(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return 0, fmt.Errorf("write back outcomes: %w", err)
 	}
 	return changed, nil

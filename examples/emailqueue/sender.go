@@ -2,19 +2,17 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
-	"github.com/symphony-messenger/symphony/transport/sqlite"
 )
 
 // A sender handles EmailMessages: it sends the mail and writes the outcome to the row.
 type sender struct {
-	store *sqlite.Transport
+	store backend
 	bus   *symphony.Bus
 	mail  *mailer
 	log   *slog.Logger
@@ -23,7 +21,7 @@ type sender struct {
 // handle is the handler of EmailMessage.
 func (s *sender) handle(ctx context.Context, m EmailMessage) error {
 	env, _ := symphony.EnvelopeFrom(ctx)
-	status, message, err := owner(ctx, s.store.DB(), m.ID)
+	status, message, err := owner(ctx, s.store.database(), m.ID)
 	switch {
 	case err != nil:
 		return err
@@ -33,7 +31,8 @@ func (s *sender) handle(ctx context.Context, m EmailMessage) error {
 		return symphony.Cancel(fmt.Errorf("row %d of email_queue was deleted or set back to queued", m.ID))
 	}
 	retried := m.Retried + env.Attempt - 1
-	// No transaction is open while the server takes its time: SQLite has one writer.
+	// No transaction is open while the server takes its time: SQLite has one writer, and PostgreSQL would keep
+	// what others have deleted meanwhile.
 	err = s.mail.send(ctx, letter{
 		row: m.ID, to: m.ToEmail, subject: m.Subject, html: m.HTML, fromName: m.FromName, fromEmail: m.FromEmail,
 		crashes: env.Crashes,
@@ -43,7 +42,7 @@ func (s *sender) handle(ctx context.Context, m EmailMessage) error {
 	}
 	// For people who look at the row. It says how often the mail was retried until now; whether it will
 	// be again is not known here. The reconciler writes the end.
-	if _, dbErr := s.store.DB().ExecContext(ctx, triedSQL, retried, err.Error(), m.ID, env.ID[:]); dbErr != nil {
+	if _, dbErr := s.store.database().exec(ctx, triedSQL, retried, textOf(err), m.ID, env.ID[:]); dbErr != nil {
 		err = errors.Join(err, fmt.Errorf("note it at row %d of email_queue: %w", m.ID, dbErr))
 	}
 	if forGood(err) {
@@ -73,10 +72,10 @@ func (s *sender) finish(ctx context.Context, row int64, retried int) error {
 // whether it is too late.
 func (s *sender) complete(ctx context.Context, row int64, retried int) error {
 	ctx = context.WithoutCancel(ctx)
-	return s.store.Tx(ctx, s.bus, func(tx *sql.Tx, _ symphony.Dispatcher) error {
-		if _, err := tx.ExecContext(ctx, sentSQL, retried, row); err != nil {
+	return s.store.send(ctx, s.bus, func(tx transaction, _ symphony.Dispatcher) error {
+		if _, err := tx.exec(ctx, sentSQL, retried, row); err != nil {
 			return fmt.Errorf("mark row %d of email_queue as sent: %w", row, err)
 		}
-		return s.store.Complete(ctx, tx)
+		return tx.complete(ctx)
 	})
 }
