@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/symphony-messenger/symphony"
 )
@@ -295,6 +296,7 @@ func withRoom(queues []symphony.QueueClaim, took map[string]int) (rest []symphon
 
 // A leased is a row that was claimed.
 type leased struct {
+	place           pgtype.TID
 	seq, token      int64
 	env             *symphony.Envelope
 	locked, created time.Time
@@ -310,7 +312,7 @@ func (l *leased) scan(rows pgx.Rows) error {
 	var most *int64
 	var key, group *string
 	var headers []byte
-	err := rows.Scan(&l.seq, (*[16]byte)(&env.ID), &env.Fence, &l.created, &l.locked, &l.expires, &env.Priority, &retries, &env.Crashes, &l.unhandled,
+	err := rows.Scan(&l.place, &l.seq, (*[16]byte)(&env.ID), &env.Fence, &l.created, &l.locked, &l.expires, &env.Priority, &retries, &env.Crashes, &l.unhandled,
 		&env.Version, &most, &env.Queue, &env.Type, &env.Subscriber, &env.ContentType, &key, &group, &headers, &env.Tags, &env.Body)
 	if err != nil {
 		return err
@@ -347,5 +349,5 @@ func (l *leased) delivery(lease time.Duration) symphony.Delivery {
 }
 
 func (l *leased) name() symphony.Token {
-	return leaseName{id: l.env.ID, token: l.token, special: l.env.Key != "" || l.env.Group != ""}.written()
+	return leaseName{id: l.env.ID, token: l.token, place: l.place, special: l.env.Key != "" || l.env.Group != ""}.written()
 }

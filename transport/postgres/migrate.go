@@ -42,6 +42,19 @@ func (d *dialect) steps() ([]monitor.Migration, error) {
 	return all, nil
 }
 
+// ledger makes the list of steps.
+const ledger = `create table if not exists symphony.messenger_migrations (
+  version integer primary key, name text not null, applied_at timestamptz not null, oldest_compatible integer not null);
+comment on table symphony.messenger_migrations is 'The steps that made this schema what it is.';
+comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.';
+`
+
+// script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
+func (d *dialect) script(m monitor.Migration) string {
+	return fmt.Sprintf("create schema if not exists %s;\n%s\n%s\ninsert into %s (version, name, applied_at, oldest_compatible) values (%d, '%s', clock_timestamp(), %d);\n",
+		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, oldestCompatible)
+}
+
 // Migrate makes the schema if there is none, and applies what is pending. It implements [monitor.Migrator].
 func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	all, err := t.sql.steps()
@@ -100,11 +113,7 @@ exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oi
 		}
 	}
 	if !listed {
-		_, err := tx.Exec(ctx, t.sql.in(`create table symphony.messenger_migrations (
-  version integer primary key, name text not null, applied_at timestamptz not null, oldest_compatible integer not null);
-comment on table symphony.messenger_migrations is 'The steps that made this schema what it is.';
-comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.'`),
-			pgx.QueryExecModeSimpleProtocol)
+		_, err := tx.Exec(ctx, t.sql.in(ledger), pgx.QueryExecModeSimpleProtocol)
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, t.sql.in("select applied_at, oldest_compatible, version from symphony.messenger_migrations order by version"))
@@ -159,6 +168,9 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 		})
 	if err := explain(err); err != nil && !errors.Is(err, symphony.ErrNotMigrated) {
 		return nil, t.fail("list migrations of", err)
+	}
+	for i, m := range all {
+		all[i].SQL = t.sql.script(m)
 	}
 	return all, nil
 }

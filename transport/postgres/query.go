@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"strings"
+	"regexp"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -48,8 +48,14 @@ func newDialect(schema string) (*dialect, error) {
 
 // in puts the schema into a statement.
 func (d *dialect) in(text string) string {
-	return strings.ReplaceAll(text, "symphony.", pgx.Identifier{d.schema}.Sanitize()+".")
+	if d.schema == defaultSchema {
+		return text
+	}
+	return qualified.ReplaceAllString(text, pgx.Identifier{d.schema}.Sanitize()+".$1")
 }
+
+// qualified are names in our schema; comments also end sentences with it.
+var qualified = regexp.MustCompile(`\bsymphony\.([a-z%])`)
 
 // channel is the name on which workers are told of new messages: that in schema/0003_api.sql.
 func (d *dialect) channel() string { return d.in("symphony.wake") }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/errtext"
 )
@@ -119,13 +121,15 @@ func (r refusals) error() (err error) {
 	return err
 }
 
-// done ends messages without keys and groups as completed.
+// done ends messages without keys and groups as completed. Those that are not where the claim put them are looked for by other means:
+// somebody has cancelled them meanwhile, or their leases are lost.
 func (t *Transport) done(ctx context.Context, ex executor, ns []named) (r refusals, err error) {
-	ids, tokens := make([][16]byte, len(ns)), make([]int64, len(ns))
+	ids, tokens, places := make([][16]byte, len(ns)), make([]int64, len(ns)), make([]pgtype.TID, len(ns))
 	for i, n := range ns {
-		ids[i], tokens[i] = n.id, n.token
+		ids[i], tokens[i], places[i] = n.id, n.token, n.place
+		places[i].Valid = true
 	}
-	text, args := t.sql.done, []any{ids, tokens}
+	text, args := t.sql.done, []any{ids, tokens, places}
 	if mode := t.options.History; mode != HistoryOff {
 		text, args = t.sql.doneHistory, append(args, mode == HistoryFull)
 	}
@@ -133,10 +137,14 @@ func (t *Transport) done(ctx context.Context, ex executor, ns []named) (r refusa
 	if err := ex.query(ctx, text, args, func(scan scanner) error { return scan(&missed) }); err != nil {
 		return r, err
 	}
-	for _, n := range missed {
-		r.lost = append(r.lost, ns[n-1].Token)
+	if len(missed) == 0 {
+		return r, nil
 	}
-	return r, nil
+	rest := make([]named, len(missed))
+	for i, n := range missed {
+		rest[i] = ns[n-1]
+	}
+	return t.special(ctx, ex, rest)
 }
 
 // special applies any verdicts.

@@ -25,11 +25,11 @@ leased as (
         order by r.seq limit q.most for update skip locked) f
       limit q.most) r
     limit $6::integer))
-  returning m.seq, m.id, m.token, m.fence, m.created_at, m.locked_at, m.expires_at, m.priority, m.retry_count, m.crash_count, m.unhandled_count,
+  returning m.ctid as place, m.seq, m.id, m.token, m.fence, m.created_at, m.locked_at, m.expires_at, m.priority, m.retry_count, m.crash_count, m.unhandled_count,
     m.version, m.max_retries, m.queue_name, m.message_type, m.subscriber, m.content_type, m.idempotency_key, m.group_key, m.headers, m.tags, m.body),
 counted as (
   insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, processing)
   select queue_name, message_type, -count(*), count(*) from leased group by 1, 2)
-select seq, id, fence, created_at, locked_at, expires_at, priority, retry_count, crash_count, unhandled_count, version, max_retries,
+select place, seq, id, fence, created_at, locked_at, expires_at, priority, retry_count, crash_count, unhandled_count, version, max_retries,
   queue_name, message_type, subscriber, content_type, idempotency_key, group_key, headers, tags, body
 from leased

@@ -1,11 +1,12 @@
--- Ends messages $1 as completed, whose tokens are $2, and keeps no history. They have neither keys nor groups. Answers the numbers of those that had ended
--- otherwise or had another token; null: none. The token alone says that a message is leased: with a condition on the status, of which
--- the statistics know next to nothing, the planner joins by nested loops.
+-- Ends messages $1 as completed, whose tokens are $2, and keeps no history. They have neither keys nor groups. $3 is where the claim put
+-- them: they are found there without an index. Answers the numbers of those that are not there, or have another token; null: none. The
+-- token alone says that a message is leased: with a condition on the status, of which the statistics know next to nothing, the
+-- planner joins by nested loops.
 with given as materialized (
   select * from unnest($1::uuid[], $2::bigint[]) with ordinality as v(id, token, n)),
 gone as (
   delete from symphony.messenger_messages m using given g
-  where m.id = any ($1) and m.id = g.id and m.token = g.token
+  where m.ctid = any ($3::tid[]) and m.id = g.id and m.token = g.token
   returning g.n, m.queue_name, m.message_type),
 counted as (
   insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, completed)

@@ -1,9 +1,9 @@
--- Ends messages as done.sql does, and writes their history: $3 says whether with their bodies.
+-- Ends messages as done.sql does, and writes their history: $4 says whether with their bodies.
 with given as materialized (
   select * from unnest($1::uuid[], $2::bigint[]) with ordinality as v(id, token, n)),
 gone as (
   delete from symphony.messenger_messages m using given g
-  where m.id = any ($1) and m.id = g.id and m.token = g.token
+  where m.ctid = any ($3::tid[]) and m.id = g.id and m.token = g.token
   returning m.*, g.n),
 ended as (
   insert into symphony.messenger_history (finished_at, id, created_at, available_at, fence, locked_at, scheduled_at, expires_at, status,
@@ -11,7 +11,7 @@ ended as (
     last_error, error_class, attempts, headers, tags, body)
   select (select symphony.clock()), g.id, g.created_at, g.available_at, g.fence, g.locked_at, g.scheduled_at, g.expires_at, 'completed',
     g.retry_count, g.snooze_count, g.crash_count, g.version, g.max_retries, g.priority, g.queue_name, g.message_type, g.subscriber, g.content_type,
-    w.identity, g.last_error, g.error_class, g.attempts, g.headers, g.tags, case when $3::boolean then g.body end
+    w.identity, g.last_error, g.error_class, g.attempts, g.headers, g.tags, case when $4::boolean then g.body end
   from gone g left join symphony.messenger_workers w on w.worker = g.locked_by),
 counted as (
   insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, completed)
