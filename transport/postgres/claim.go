@@ -60,26 +60,29 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 	}
 }
 
-// tryReceive claims what there is. If that is nothing, it says how long nothing that is known now can change that.
+// tryReceive claims what there is. If that is nothing, it says how long nothing that is known now can change that. Statements that have been
+// sent are not interrupted when ctx ends: the server would carry the claim out all the same, for a worker that does not know of it.
 func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symphony.Delivery, next time.Duration, err error) {
 	if c.Max <= 0 {
 		return nil, lastPoll, nil
 	}
+	ctx, cancel := outlast(ctx, stopWithin)
+	defer cancel()
 	for {
 		var l look
 		if err := t.retry(ctx, func(ctx context.Context) (err error) { l, err = t.look(ctx, c); return err }); err != nil {
 			return nil, 0, err
 		}
 		changed, err := t.chores(ctx, l)
-		if err != nil {
-			return nil, 0, err
+		if err != nil { // what is ready can be claimed all the same
+			t.service.complain("make messages claimable", err)
 		}
 		if l.ready || changed {
-			if ds, err = t.claim(ctx, c); err != nil || len(ds) > 0 {
+			if ds, err := t.claim(ctx, c); err != nil || len(ds) > 0 {
 				return ds, 0, err
 			}
 		}
-		if !changed {
+		if err != nil || !changed {
 			return nil, l.next(), nil
 		}
 	}

@@ -49,6 +49,14 @@ func isData(err error) bool {
 	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || code == "54000" || errors.Is(err, errEncode)
 }
 
+// isOwn reports whether err may be about one of the messages of a flush only.
+func isOwn(err error) bool { return isData(err) || codeOf(err) == "55P03" }
+
+// A notSent is an error before a statement that changes anything was sent.
+type notSent struct{ error }
+
+func (e notSent) Unwrap() error { return e.error }
+
 var errEncode = errors.New("cannot be encoded")
 
 // conflicts reports whether the server rolled a transaction back because of another one: it may be repeated at once.
@@ -78,6 +86,12 @@ func endsConnection(code string) bool {
 // unanswered reports whether err leaves open what became of a statement.
 func unanswered(err error) bool {
 	if err == nil || pgconn.SafeToRetry(err) || !passes(err) {
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return false
+	}
+	if _, ok := errors.AsType[notSent](err); ok {
 		return false
 	}
 	code := codeOf(err)

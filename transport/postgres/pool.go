@@ -15,7 +15,7 @@ import (
 const (
 	workConns   = 4
 	upkeepConns = 2
-	sendConns   = 4
+	sendConns   = 6
 	flushes     = 2
 )
 
@@ -46,6 +46,8 @@ func (c *config) newPool(ctx context.Context, size int, own bool) (*pgxpool.Pool
 	}
 	if own {
 		c.prepareSession(p.ConnConfig)
+	} else if !c.pooled {
+		keepAlive(p.ConnConfig)
 	}
 	return pgxpool.NewWithConfig(ctx, p)
 }
@@ -69,11 +71,24 @@ func (c *config) prepareSession(conn *pgx.ConnConfig) {
 		"enable_seqscan":    "off",
 		"enable_bitmapscan": "off",
 		"jit":               "off",
+		// A message or a key that somebody has in an open transaction is not waited for.
+		"lock_timeout": "2s",
 	} {
 		conn.RuntimeParams[name] = value
 	}
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "symphony"
+	}
+	keepAlive(conn)
+}
+
+// keepAlive lets the server find out within a minute that our machine is gone. Until then it keeps the locks of our transactions;
+// by default that takes two hours.
+func keepAlive(conn *pgx.ConnConfig) {
+	for name, value := range map[string]string{"tcp_keepalives_idle": "30", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"} {
+		if conn.RuntimeParams[name] == "" {
+			conn.RuntimeParams[name] = value
+		}
 	}
 }
 
@@ -99,6 +114,19 @@ func within(ctx context.Context, f func(ctx context.Context) error) error {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
+}
+
+// stopWithin is how long a statement may go on when its caller is to stop.
+const stopWithin = 2 * time.Second
+
+// outlast returns a ctx that ends d later than its parent.
+func outlast(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	forget := context.AfterFunc(parent, func() { time.AfterFunc(d, cancel) })
+	return ctx, func() {
+		forget()
+		cancel()
+	}
 }
 
 // pause waits for d, or until ctx ends.

@@ -6,7 +6,7 @@
 // own. The store's clock is the server's.
 //
 // A transport has pools of connections, each opened as far as it is used: four for workers, so that heartbeats and
-// verdicts never wait for anybody else, two for upkeep, four for sends, and those of the option pool (10) for the caller's
+// verdicts never wait for anybody else, two for upkeep, six for sends, and those of the option pool (10) for the caller's
 // transactions. One more is told of new messages.
 package postgres
 
@@ -55,6 +55,7 @@ type Transport struct {
 	users   *pgxpool.Pool // for the caller's transactions
 
 	sends   coalesce.Sends // single dispatches on their way
+	keyed   coalesce.Sends // those with idempotency keys, which may have to wait for somebody else's transaction
 	wake    wake.Broadcast // there may be something to claim
 	schema  schemaCheck
 	subs    subscriptions
@@ -144,6 +145,7 @@ func open(ctx context.Context, c config, opts *Options) (t *Transport, err error
 		}
 	}
 	t.sends.Write, t.sends.IsData, t.sends.Parallel = t.store, isData, flushes
+	t.keyed.Write, t.keyed.IsData, t.keyed.Parallel = t.store, isOwn, flushes
 	t.service.init(t)
 	return t, nil
 }

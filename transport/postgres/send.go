@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -21,7 +22,11 @@ func (t *Transport) Send(ctx context.Context, envs []*symphony.Envelope) ([]symp
 	var err error
 	if len(envs) == 1 {
 		rs = make([]symphony.Receipt, 1)
-		rs[0], err = t.sends.Send(ctx, envs[0])
+		if envs[0].Key == "" {
+			rs[0], err = t.sends.Send(ctx, envs[0])
+		} else {
+			rs[0], err = t.keyed.Send(ctx, envs[0])
+		}
 	} else {
 		rs, err = t.store(ctx, envs)
 	}
@@ -77,7 +82,7 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 		if subs == nil {
 			var err error
 			if subs, err = t.subs.read(ctx, ex, t.sql.subscriptions); err != nil {
-				return nil, err
+				return nil, notSent{err}
 			}
 		}
 		copies, fans := subs.fanOut(envs)
@@ -104,7 +109,7 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 func (t *Transport) accept(ctx context.Context, ex executor, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
 	subs, err := t.subs.read(ctx, ex, t.sql.subscriptions)
 	if err != nil {
-		return nil, err
+		return nil, notSent{err}
 	}
 	copies, fans := subs.fanOut(envs)
 	c, err := newColumns(copies)
@@ -132,8 +137,8 @@ func (t *Transport) accept(ctx context.Context, ex executor, envs []*symphony.En
 	return receipts(copies, fans, taken), nil
 }
 
-// insertAgain is insert after a try of which nobody knows what it did. What lives is not stored again by any insert; what has been
-// handled meanwhile is found where messages end.
+// insertAgain is insert after a try of which nobody knows what it did. What it stored is found among the live messages or, if it has
+// been handled meanwhile, where messages end: in this order, which is theirs, nothing is missed.
 func (t *Transport) insertAgain(ctx context.Context, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
 	subs, err := t.subs.read(ctx, native{t.sending}, t.sql.subscriptions)
 	if err != nil {
@@ -144,15 +149,19 @@ func (t *Transport) insertAgain(ctx context.Context, envs []*symphony.Envelope) 
 	for i, c := range copies {
 		ids[i] = c.ID
 	}
-	over, err := t.idsOf(ctx, native{t.sending}, t.sql.ended, ids)
-	if err != nil {
-		return nil, err
+	there := make(map[symphony.ID]bool)
+	for _, text := range []string{t.sql.there, t.sql.ended} {
+		some, err := t.idsOf(ctx, native{t.sending}, text, ids)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(there, some)
 	}
 	var rest []*symphony.Envelope
 	rs := make([]symphony.Receipt, len(envs))
 	var at []int
 	for i, env := range envs {
-		if rs[i].ID = env.ID; anyOver(subs, env, over) {
+		if rs[i].ID = env.ID; anyStored(subs, env, there) {
 			continue
 		}
 		rest, at = append(rest, env), append(at, i)
@@ -167,13 +176,13 @@ func (t *Transport) insertAgain(ctx context.Context, envs []*symphony.Envelope) 
 	return rs, err
 }
 
-// anyOver reports whether a copy of env has ended: they were all stored together.
-func anyOver(subs *subscribed, env *symphony.Envelope, over map[symphony.ID]bool) bool {
-	if over[env.ID] {
+// anyStored reports whether a copy of env was stored: they all were, together.
+func anyStored(subs *subscribed, env *symphony.Envelope, there map[symphony.ID]bool) bool {
+	if there[env.ID] {
 		return true
 	}
 	for _, s := range subs.byType[env.Type] {
-		if over[env.ID.For(s.Subscriber)] {
+		if there[env.ID.For(s.Subscriber)] {
 			return true
 		}
 	}

@@ -1,5 +1,5 @@
--- Messages, their ends, and what the queue needs to know about them. "symphony." stands for the schema
--- that the program was told to use.
+-- Messages, their ends, and what the queue needs to know about them. The schema has the name that the program was told to
+-- use, which is symphony here.
 
 -- The store's clock: every time, lease and window is read from it. It is inlined where it is used.
 create function symphony.clock() returns timestamptz language sql volatile parallel safe

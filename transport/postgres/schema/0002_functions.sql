@@ -272,7 +272,7 @@ declare
 begin
   with back as (
     update symphony.messenger_messages set status = 'pending', crash_count = crash_count + 1, token = null, locked_by = null, locked_at = null
-    where locked_by = _worker
+    where ctid = any (array(select ctid from symphony.messenger_messages where locked_by = _worker for update skip locked))
     returning id, queue_name, message_type, cancel_requested),
   counted as (
     insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, pending)
@@ -285,7 +285,8 @@ begin
 end $$;
 comment on function symphony.messenger_take_back(bigint, text, text) is 'Takes back the messages of one worker, and counts a crash of each; returns how many.';
 
--- messenger_sweep takes back what workers held whose leases ran out. A worker that claims at this moment for the first time after a pause
+-- messenger_sweep takes back what workers held whose leases ran out, but for what somebody completes in an open transaction: the machine of
+-- that may be gone, and nobody must wait until the server knows. A worker that claims at this moment for the first time after a pause
 -- holds its own row, and is alive. With _all it also takes back what workers have that are not known any more: those
 -- whose claim took longer than a lease.
 create function symphony.messenger_sweep(_history text, _transport text, _all boolean default false) returns integer
@@ -299,7 +300,11 @@ begin
     select w.worker from symphony.messenger_workers w where w.alive_until <= symphony.clock() order by 1 for update skip locked
   loop
     _back := _back + symphony.messenger_take_back(_worker, _history, _transport);
-    delete from symphony.messenger_workers where worker = _worker;
+    if exists (select from symphony.messenger_messages where locked_by = _worker) then
+      update symphony.messenger_workers set alive_until = symphony.clock() + interval '1 second' where worker = _worker;
+    else
+      delete from symphony.messenger_workers where worker = _worker;
+    end if;
   end loop;
   if _all then
     for _worker in
