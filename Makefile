@@ -3,7 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 FUZZTIME ?= 20s
-CRASH    ?= go run ./internal/crash
+CRASH    ?= go run ./internal/crash -store sqlite && go run ./internal/crash -store postgres
 MUTANTS  ?= go run ./internal/mutants
 
 # A clone that belongs to somebody else (as in CI) must build: git's refusal to answer is no build error.
@@ -64,9 +64,16 @@ mutants: ## Run the transport suite against transports broken on purpose; it mus
 	$(MUTANTS)
 
 .PHONY: crash
-crash: ## Kill and stop workers for minutes, then check the history for lost and doubled messages
+crash: ## Kill and stop workers, and a PostgreSQL server, for minutes; then check the history for lost and doubled messages
+	@scripts/ensure.sh postgres
 	$(CRASH)
 
 .PHONY: bench
-bench: ## Compare with peers; results in bench/results/latest.jsonl
+bench: ## Compare with peers in 20 minutes; results in bench/results/latest.jsonl
+	@scripts/ensure.sh postgres
 	cd bench && go run .
+
+.PHONY: bench-full
+bench-full: ## The same at full sizes and with five rounds of everything: three hours
+	@scripts/ensure.sh postgres
+	cd bench && go run . -full

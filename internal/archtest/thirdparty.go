@@ -18,6 +18,7 @@ func allowances() []allowance {
 		{[]string{"transport/sqlite/..."}, []string{"modernc.org/sqlite"}, "SQLite without a C compiler"},
 		{[]string{"transport/postgres/..."}, []string{"github.com/jackc/pgx/v5"}, "the native protocol, batches, LISTEN"},
 		{[]string{"internal/pgtest"}, []string{"github.com/jackc/pgx/v5"}, "gives each test a schema or a database; only tests import it"},
+		{[]string{"internal/crash"}, []string{"github.com/jackc/pgx/v5"}, "takes part in transactions of handlers, and ends sessions of its server"},
 		{[]string{"cli/..."}, []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}, "commands, help and completion as users know them"},
 		{[]string{"cli/..."}, []string{"golang.org/x/term"}, "is this a terminal, how wide is it"},
 		{[]string{"push/...", "internal/exec"}, []string{"github.com/kballard/go-shellquote"}, "--exec is split as a shell would, without one"},

@@ -14,7 +14,8 @@ import (
 // A result is the judgement of a run.
 type result struct {
 	history.Report
-	seen seen
+	server *serverFigures // nil: the store is no server
+	seen   seen
 }
 
 // seen counts what a run has gone through: a run in which nothing went wrong shows nothing.
@@ -30,14 +31,15 @@ type seen struct {
 	duplicates int
 	rolledBack int // transactions of producers
 	refused    int // sends
+	unsure     int // sends, and commits of transactions with sends, of which nobody learnt whether they stored anything
 	ends       map[history.Outcome]int
 }
 
 // judge holds the history against the store.
-func (c config) judge(ctx context.Context, st store, dir string) (r result, err error) {
-	events, unreadable := history.Read(dir)
-	final, unsound := st.final(ctx)
-	final.Counters, err = countsOf(ctx, st)
+func (c config) judge(ctx context.Context, on scene) (r result, err error) {
+	events, unreadable := history.Read(on.base.Events)
+	final, unsound := on.store.final(ctx)
+	final.Counters, err = countsOf(ctx, on.store)
 	if err != nil {
 		return r, errors.Join(unreadable, unsound, err)
 	}
@@ -51,6 +53,10 @@ func (c config) judge(ctx context.Context, st store, dir string) (r result, err 
 		MaxRetries: &retries, MaxCrashes: maxCrashes, Backoff: leastBackoff, DrainWithin: c.drainWithin,
 	}
 	r.Report = history.Check(events, final)
+	var server error
+	if on.place.server != nil {
+		r.server, server = on.place.server.judge(events)
+	}
 	r.seen = look(events)
 	r.seen.ends = make(map[history.Outcome]int)
 	for state, ids := range final.IDs {
@@ -59,7 +65,7 @@ func (c config) judge(ctx context.Context, st store, dir string) (r result, err 
 	if n := len(r.Violations); n > 0 {
 		err = fmt.Errorf("%d violations", n)
 	}
-	return r, errors.Join(unreadable, unsound, err)
+	return r, errors.Join(unreadable, unsound, server, err)
 }
 
 func look(events []history.Event) (s seen) {
@@ -81,10 +87,15 @@ func look(events []history.Event) (s seen) {
 				s.duplicates++
 			case history.Refused:
 				s.refused++
+			case history.Unknown:
+				s.unsure++
 			}
 		case history.Tx:
-			if e.Phase == history.Rollback {
+			switch e.Phase {
+			case history.Rollback:
 				s.rolledBack++
+			case history.Unknown:
+				s.unsure++
 			}
 		}
 	}
@@ -110,6 +121,9 @@ func (s *seen) verdict(e history.Event) {
 // tell writes for people what a run has gone through and what it broke.
 func (r result) tell(log *log.Logger) {
 	log.Printf("seen: %+v, %d reruns of what a killed process held, %d unknown outcomes", r.seen, r.Reruns, r.Unknown)
+	if r.server != nil {
+		log.Printf("the server recovered %d times from a crash, and found %d deadlocks", r.server.recoveries, r.server.Deadlocks)
+	}
 	const most = 20
 	for i, v := range r.Violations {
 		if i == most {

@@ -2,9 +2,12 @@
 
 // Crash runs workers and producers of a store in processes of their own, kills some with SIGKILL, pauses
 // others with SIGSTOP for longer than their leases, and checks the history of all that they did: nothing
-// lost, nothing doubled, nothing early, no stale verdict accepted.
+// lost, nothing doubled, nothing early, no stale verdict accepted. A store that is a server is one of the run's
+// own: it is restarted immediately, its sessions are ended, and connections to it are cut while an answer
+// is on its way, and hang.
 //
 //	go run ./internal/crash -jobs 20000 -kills 40 -stops 20
+//	go run ./internal/crash -store postgres -restarts 6 -terminates 24 -cuts 40 -hangs 6
 //
 // The last line of its output is one JSON object with the figures. It exits with 1 when a promise was
 // broken or the queue did not drain, and then says how to repeat the run: what the seed decides is who is
@@ -69,7 +72,8 @@ func (p program) main(args []string, stdout, stderr io.Writer) (exit int) {
 	line, bad := json.Marshal(struct {
 		Store string `json:"store"`
 		history.Figures
-	}{c.store, r.Figures})
+		*serverFigures
+	}{c.store, r.Figures, r.server})
 	if bad != nil {
 		fmt.Fprintln(stderr, "crash:", bad)
 		return 1
@@ -82,6 +86,7 @@ func (p program) main(args []string, stdout, stderr io.Writer) (exit int) {
 type config struct {
 	store               string
 	jobs, kills, stops  int
+	serverFaults        // only of a store that is a server
 	workers             int
 	seed                uint64
 	lease               time.Duration
@@ -91,6 +96,9 @@ type config struct {
 	drainWithin, settle time.Duration
 }
 
+// serverFaults says how often what happens to a server and to connections to it.
+type serverFaults struct{ restarts, terminates, cuts, hangs int }
+
 func parseFlags(args []string, stderr io.Writer) (config, error) {
 	var c config
 	f := flag.NewFlagSet("crash", flag.ContinueOnError)
@@ -99,6 +107,10 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.jobs, "jobs", 20000, "messages to send, about")
 	f.IntVar(&c.kills, "kills", 40, "processes to kill, most of them workers")
 	f.IntVar(&c.stops, "stops", 20, "workers to pause for longer than a lease")
+	f.IntVar(&c.restarts, "restarts", 6, "immediate restarts of a store that is a server; it alone has the faults that follow too")
+	f.IntVar(&c.terminates, "terminates", 24, "sessions to terminate")
+	f.IntVar(&c.cuts, "cuts", 40, "connections to cut while the answer to a COMMIT, a send, a verdict or a claim is on its way")
+	f.IntVar(&c.hangs, "hangs", 6, "times that connections hang for longer than a lease")
 	f.IntVar(&c.workers, "workers", 4, "worker processes")
 	f.Uint64Var(&c.seed, "seed", 0, "decides who is killed when, and what is sent; 0: a new one")
 	f.DurationVar(&c.lease, "lease", 2*time.Second, "of the workers")
@@ -109,6 +121,9 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	}
 	if f.NArg() > 0 {
 		return c, fmt.Errorf("unknown argument %q", f.Arg(0))
+	}
+	if !isServer(c.store) {
+		c.serverFaults = serverFaults{}
 	}
 	if c.seed == 0 {
 		c.seed = rand.Uint64N(1e9) + 1
@@ -125,8 +140,8 @@ func (c config) check() error {
 	switch {
 	case c.jobs < 1 || c.workers < 1:
 		return errors.New("-jobs and -workers must be at least 1")
-	case c.kills < 0 || c.stops < 0:
-		return errors.New("-kills and -stops must not be negative")
+	case min(c.kills, c.stops, c.restarts, c.terminates, c.cuts, c.hangs) < 0:
+		return errors.New("-kills, -stops, -restarts, -terminates, -cuts and -hangs must not be negative")
 	case c.lease < 500*time.Millisecond || c.lease > time.Minute:
 		return fmt.Errorf("-lease %v: must be from 500ms to 1m", c.lease)
 	}
@@ -135,8 +150,12 @@ func (c config) check() error {
 
 // command repeats the run.
 func (c config) command() string {
-	return fmt.Sprintf("go run ./internal/crash -store %s -jobs %d -kills %d -stops %d -workers %d -lease %v -seed %d",
-		c.store, c.jobs, c.kills, c.stops, c.workers, c.lease, c.seed)
+	server := ""
+	if isServer(c.store) {
+		server = fmt.Sprintf(" -restarts %d -terminates %d -cuts %d -hangs %d", c.restarts, c.terminates, c.cuts, c.hangs)
+	}
+	return fmt.Sprintf("go run ./internal/crash -store %s -jobs %d -kills %d -stops %d%s -workers %d -lease %v -seed %d",
+		c.store, c.jobs, c.kills, c.stops, server, c.workers, c.lease, c.seed)
 }
 
 // producers is how many processes send.
@@ -148,5 +167,6 @@ func (c config) span() time.Duration {
 		time.Duration(c.kills)*2500*time.Millisecond,
 		time.Duration(c.stops)*2*c.lease,
 		time.Duration(c.jobs)*5*time.Millisecond,
+		time.Duration(c.restarts)*restartTime+time.Duration(c.hangs)*5*c.lease/2,
 	)
 }

@@ -23,15 +23,18 @@ func TestMain(m *testing.M) {
 }
 
 func TestFlags(t *testing.T) {
-	c, err := parseFlags([]string{"-jobs", "7", "-kills", "1", "-stops", "2", "-workers", "3", "-lease", "1s", "-seed", "9"}, os.Stderr)
-	if err != nil {
-		t.Fatal(err)
+	const flags = "-jobs 7 -kills 1 -stops 2 -workers 3 -lease 1s -seed 9 -restarts 4 -terminates 5 -cuts 6 -hangs 8 -store "
+	for store, want := range map[string]serverFaults{"sqlite": {}, "postgres": {4, 5, 6, 8}} {
+		c, err := parseFlags(strings.Fields(flags+store), os.Stderr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseFlags(strings.Fields(c.command())[3:], os.Stderr)
+		if err != nil || again != c || c.serverFaults != want {
+			t.Errorf("the command %s repeats %+v (%v), want %+v", c.command(), again, err, c)
+		}
 	}
-	again, err := parseFlags(strings.Fields(c.command())[3:], os.Stderr)
-	if err != nil || again != c {
-		t.Errorf("the command %s repeats %+v (%v), want %+v", c.command(), again, err, c)
-	}
-	for _, args := range []string{"-jobs 0", "-workers 0", "-kills -1", "-stops -1", "-lease 1ms", "-lease 2h", "-nosuch", "sqlite"} {
+	for _, args := range []string{"-jobs 0", "-workers 0", "-kills -1", "-stops -1", "-store postgres -hangs -1", "-lease 1ms", "-lease 2h", "-nosuch", "sqlite"} {
 		var out bytes.Buffer
 		if exit := (program{}).main(strings.Fields(args), &out, &out); exit != 2 {
 			t.Errorf("%s: exit %d, want 2\n%s", args, exit, &out)

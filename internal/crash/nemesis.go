@@ -16,31 +16,41 @@ import (
 	"github.com/symphony-messenger/symphony/internal/history"
 )
 
-// A fault is one thing that is done to a process.
+// A fault is one thing that is done to a process, or to the server of the store.
 type fault struct {
-	kind   history.Fault // Kill or Stop
+	kind   history.Fault // Kill, Stop, or one of those of servers
 	at     time.Duration // after the start
-	slot   int           // of the crew
+	slot   int           // of the crew, if it is a process; of a cut: which of the requests
 	length time.Duration // until it is started again, or goes on
+	roll   uint64        // decides what of a server it hits
 }
 
-// plan draws all faults of a run from its seed. No slot has two at once.
+// plan draws all faults of a run from its seed.
 func plan(c config) []fault {
+	faults := slices.Concat(planCrew(c), planServer(c))
+	slices.SortStableFunc(faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
+	return faults
+}
+
+// when draws the time of fault i of so many: evenly over the time in which messages are sent.
+func (c config) when(rng *rand.Rand, i, of int) time.Duration {
+	return time.Duration((0.03 + 0.9*(float64(i)+rng.Float64())/float64(of)) * float64(c.span()))
+}
+
+// planCrew draws the faults of processes. No slot has two at once.
+func planCrew(c config) []fault {
 	rng := rand.New(rand.NewPCG(c.seed, 0))
-	const boot = 500 * time.Millisecond     // a process that was started must get to work before the next fault
-	when := func(i, of int) time.Duration { // evenly over the time in which messages are sent
-		return time.Duration((0.03 + 0.9*(float64(i)+rng.Float64())/float64(of)) * float64(c.span()))
-	}
+	const boot = 500 * time.Millisecond // a process that was started must get to work before the next fault
 	var faults []fault
 	for i := range c.kills {
-		f := fault{kind: history.Kill, at: when(i, c.kills), length: time.Duration(50+rng.IntN(450)) * time.Millisecond, slot: -1}
+		f := fault{kind: history.Kill, at: c.when(rng, i, c.kills), length: time.Duration(50+rng.IntN(450)) * time.Millisecond, slot: -1}
 		if rng.IntN(8) == 0 {
 			f.slot = c.workers + rng.IntN(producers)
 		}
 		faults = append(faults, f)
 	}
 	for i := range c.stops {
-		f := fault{kind: history.Stop, at: when(i, c.stops), length: time.Duration((1.2 + 0.8*rng.Float64()) * float64(c.lease)), slot: -1}
+		f := fault{kind: history.Stop, at: c.when(rng, i, c.stops), length: c.longerThanLease(rng), slot: -1}
 		faults = append(faults, f)
 	}
 	slices.SortFunc(faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
@@ -63,13 +73,17 @@ func plan(c config) []fault {
 		f.at = max(f.at, free[f.slot])
 		free[f.slot] = f.at + f.length + boot
 	}
-	slices.SortFunc(faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
 	return faults
+}
+
+func (c config) longerThanLease(rng *rand.Rand) time.Duration {
+	return time.Duration((1.2 + 0.8*rng.Float64()) * float64(c.lease))
 }
 
 // A nemesis does to a crew what was planned.
 type nemesis struct {
 	crew    *crew
+	server  *server // nil: the store is none
 	journal *history.Recorder
 	log     *log.Logger
 	fatal   context.CancelCauseFunc
@@ -92,6 +106,9 @@ func (n nemesis) run(ctx context.Context, start time.Time, faults []fault) {
 }
 
 func (n nemesis) inflict(ctx context.Context, f fault) error {
+	if f.kind != history.Kill && f.kind != history.Stop {
+		return n.strike(ctx, f)
+	}
 	s, p := n.crew.victim(f.slot)
 	for ; p == nil; s, p = n.crew.victim(f.slot) { // all are down
 		if pause(ctx, 20*time.Millisecond) != nil {
@@ -100,7 +117,7 @@ func (n nemesis) inflict(ctx context.Context, f fault) error {
 	}
 	defer n.crew.giveBack(s)
 	n.log.Printf("%8.3fs %s %s for %v", f.at.Seconds(), f.kind, p.spec.Name, f.length.Round(time.Millisecond))
-	if err := n.note(f.kind, p); err != nil {
+	if err := n.note(f.kind, p.spec.Name); err != nil {
 		return err
 	}
 	if f.kind == history.Stop {
@@ -112,7 +129,7 @@ func (n nemesis) inflict(ctx context.Context, f fault) error {
 	if pause(ctx, f.length) != nil {
 		return nil
 	}
-	if err := n.note(history.Restart, p); err != nil {
+	if err := n.note(history.Restart, p.spec.Name); err != nil {
 		return err
 	}
 	return n.crew.restart(s)
@@ -124,7 +141,7 @@ func (n nemesis) hold(ctx context.Context, f fault, p *process) error {
 		return fmt.Errorf("stop %s: %w", p.spec.Name, err)
 	}
 	_ = pause(ctx, f.length)
-	if err := n.note(history.Cont, p); err != nil {
+	if err := n.note(history.Cont, p.spec.Name); err != nil {
 		return err
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
@@ -134,7 +151,7 @@ func (n nemesis) hold(ctx context.Context, f fault, p *process) error {
 }
 
 // note records a fault just before it happens.
-func (n nemesis) note(f history.Fault, p *process) error {
-	_, err := n.journal.Write(history.Event{Kind: history.Injected, Fault: f, Target: p.spec.Name})
+func (n nemesis) note(f history.Fault, target string) error {
+	_, err := n.journal.Write(history.Event{Kind: history.Injected, Fault: f, Target: target})
 	return err
 }

@@ -32,11 +32,12 @@ func (c config) run(ctx context.Context, out io.Writer) (r result, err error) {
 		}
 		err = os.RemoveAll(dir)
 	}()
-	dsn, err := newDSN(c.store, dir)
+	at, err := newPlace(ctx, c.store, dir)
 	if err != nil {
 		return r, err
 	}
-	st, err := openStore(ctx, c.store, dsn)
+	defer func() { err = errors.Join(err, at.close(err != nil || c.keep)) }()
+	st, err := openStore(ctx, c.store, at.dsn)
 	if err != nil {
 		return r, err
 	}
@@ -48,23 +49,34 @@ func (c config) run(ctx context.Context, out io.Writer) (r result, err error) {
 	if err := st.setup(ctx); err != nil {
 		return r, err
 	}
-	base := spec{Store: c.store, DSN: dsn, Events: filepath.Join(dir, "history"), Sabotage: c.sabotage, Lease: c.lease}
+	base := spec{Store: c.store, DSN: at.crewDSN, Events: filepath.Join(dir, "history"), Sabotage: c.sabotage, Lease: c.lease}
 	if err := os.Mkdir(base.Events, 0o700); err != nil {
 		return r, err
 	}
-	broken := c.work(ctx, st, base, log)
+	broken := c.work(ctx, scene{st, at, base}, log)
 	if ctx.Err() != nil {
 		return r, context.Cause(ctx)
 	}
-	r, err = c.judge(ctx, st, base.Events)
+	r, err = c.judge(ctx, scene{st, at, base})
 	r.tell(log)
 	return r, errors.Join(broken, err)
 }
 
+// A scene is what a run happens on.
+type scene struct {
+	store store
+	place place
+	base  spec // of its processes
+}
+
 // work lets producers and workers do all their work under the faults of the nemesis.
-func (c config) work(ctx context.Context, st store, base spec, log *log.Logger) error {
-	log.Printf("seed %d: %d jobs over %v, %d kills, %d stops, %d workers with a lease of %v",
-		c.seed, c.jobs, c.span(), c.kills, c.stops, c.workers, c.lease)
+func (c config) work(ctx context.Context, on scene, log *log.Logger) error {
+	base := on.base
+	log.Printf("%s, seed %d: %d jobs over %v, %d kills, %d stops, %d workers with a lease of %v",
+		c.store, c.seed, c.jobs, c.span(), c.kills, c.stops, c.workers, c.lease)
+	if on.place.server != nil {
+		log.Printf("%d restarts of the server, %d terminated sessions, %d cuts, %d hangs", c.restarts, c.terminates, c.cuts, c.hangs)
+	}
 	executable, err := os.Executable()
 	if err != nil {
 		return err
@@ -83,10 +95,10 @@ func (c config) work(ctx context.Context, st store, base spec, log *log.Logger) 
 	if err := c.hire(ctx, cr, base); err != nil {
 		return errors.Join(err, journal.Close())
 	}
-	nemesis{crew: cr, journal: journal, log: log, fatal: fatal}.run(ctx, time.Now(), plan(c))
+	nemesis{crew: cr, server: on.place.server, journal: journal, log: log, fatal: fatal}.run(ctx, time.Now(), plan(c))
 	err = cr.sent(ctx)
 	if err == nil {
-		err = c.drain(ctx, st)
+		err = c.drain(ctx, on.store)
 	}
 	if ctx.Err() == nil {
 		err = errors.Join(err, cr.stop(c.settle))

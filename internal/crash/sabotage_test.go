@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/transport/sqlite"
@@ -19,7 +20,27 @@ func sabotages() map[string]func(symphony.Transport) symphony.Transport {
 		"eraser": func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, got: eraser(t)} },
 		"thief":  func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, got: thief(t)} },
 		"hasty":  func(t symphony.Transport) symphony.Transport { return &broken{Transport: t, settle: hasty} },
+		"liar":   func(t symphony.Transport) symphony.Transport { return liar{t} },
 	}
+}
+
+// A liar answers that messages are stored although it has lost the connection.
+type liar struct{ symphony.Transport }
+
+func (l liar) Unwrap() symphony.Transport { return l.Transport }
+
+func (l liar) Send(ctx context.Context, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond) // the transport itself would wait for the server
+	defer cancel()
+	rs, err := l.Transport.Send(short, envs)
+	if err == nil || ctx.Err() != nil {
+		return rs, err
+	}
+	rs = make([]symphony.Receipt, len(envs))
+	for i, env := range envs {
+		rs[i].ID = env.ID
+	}
+	return rs, nil
 }
 
 // deaf takes a verdict for accepted that came too late, and does not hear of it before either.

@@ -33,21 +33,47 @@ type userTx interface {
 }
 
 // stores are the names of what there is.
-func stores() []string { return []string{"sqlite"} }
+func stores() []string { return []string{"sqlite", "postgres"} }
 
-// newDSN returns the DSN of an empty store for a run in dir.
-func newDSN(name, dir string) (string, error) {
+// isServer reports whether a store is a server: more can happen to it.
+func isServer(name string) bool { return name == "postgres" }
+
+// A place is where the store of a run is.
+type place struct {
+	dsn     string  // for the run itself
+	crewDSN string  // for its processes
+	server  *server // nil: the store is none
+}
+
+// newPlace makes an empty store for a run in dir. The caller closes it.
+func newPlace(ctx context.Context, name, dir string) (place, error) {
 	switch name {
 	case "sqlite":
-		return sqliteDSN(dir), nil
+		return place{dsn: sqliteDSN(dir), crewDSN: sqliteDSN(dir)}, nil
+	case "postgres":
+		s, err := startServer(ctx, dir)
+		if err != nil {
+			return place{}, err
+		}
+		return place{dsn: s.direct(), crewDSN: s.proxied(), server: s}, nil
 	}
-	return "", fmt.Errorf("unknown store %q", name)
+	return place{}, fmt.Errorf("unknown store %q", name)
+}
+
+// close ends the place. What a server has said is kept in the run's directory if keep.
+func (p place) close(keep bool) error {
+	if p.server == nil {
+		return nil
+	}
+	return p.server.close(keep)
 }
 
 func openStore(ctx context.Context, name, dsn string) (store, error) {
 	switch name {
 	case "sqlite":
 		return openSQLite(ctx, dsn)
+	case "postgres":
+		return openPostgres(ctx, dsn)
 	}
 	return nil, fmt.Errorf("unknown store %q", name)
 }

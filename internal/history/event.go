@@ -139,6 +139,16 @@ const (
 	Restart Fault = "restart" // the target was started again
 )
 
+// Faults of a store that is a server.
+const (
+	ServerDown Fault = "server down" // it is stopped as by a crash
+	ServerUp   Fault = "server up"   // it accepts connections again
+	Terminate  Fault = "terminate"   // one of its sessions was ended
+	Cut        Fault = "cut"         // a connection, with the answer to a request on its way
+	Hang       Fault = "hang"        // connections on which nothing is forwarded any more
+	HangOver   Fault = "hang over"   // these connections were cut
+)
+
 // Sum returns the hash of a body as Event.SHA256 wants it.
 func Sum(body []byte) string {
 	h := sha256.Sum256(body)
