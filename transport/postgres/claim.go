@@ -74,7 +74,7 @@ func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symp
 			return nil, 0, err
 		}
 		changed, err := t.chores(ctx, l)
-		if err != nil { // what is ready can be claimed all the same
+		if err != nil && ctx.Err() == nil { // what is ready can be claimed all the same
 			t.service.complain("make messages claimable", err)
 		}
 		if l.ready || changed {

@@ -18,11 +18,13 @@ type floors struct {
 	dirty  bool                  // something may lie before a floor
 }
 
-// A claim that finds nothing in its way takes a millisecond and some ten microseconds a message, on a slow machine a few times that.
+// A claim that finds nothing in its way takes a millisecond and some ten microseconds a message, on a slow machine a few times that. Whether
+// dead rows are the reason is another question.
 const (
 	slowClaim  = 8 * time.Millisecond
 	slowRow    = 40 * time.Microsecond
 	slowClaims = 3
+	manyDead   = 10_000
 )
 
 // of returns ten numbers for each queue: claims begin behind them.
@@ -46,14 +48,10 @@ func (f *floors) claimed(rows []*leased, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.on {
-		if took < slowClaim+time.Duration(len(rows))*slowRow {
+		if f.slow++; took < slowClaim+time.Duration(len(rows))*slowRow {
 			f.slow = 0
-			return
 		}
-		if f.slow++; f.slow < slowClaims {
-			return
-		}
-		f.on, f.queues = true, make(map[string]*[10]int64)
+		return
 	}
 	for _, l := range rows {
 		q := f.queues[l.env.Queue]
@@ -64,6 +62,19 @@ func (f *floors) claimed(rows []*leased, took time.Duration) {
 		at := &q[l.env.Priority-1]
 		*at = max(*at, l.seq)
 	}
+}
+
+// suspect reports whether claims have become slow and there are no floors yet.
+func (f *floors) suspect() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.on && f.slow >= slowClaims
+}
+
+func (f *floors) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.on, f.queues = true, make(map[string]*[10]int64)
 }
 
 // back notes that something may lie before the floors.

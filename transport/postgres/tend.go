@@ -66,6 +66,14 @@ func (t *Transport) fold(ctx context.Context) error {
 // look looks behind the floors every second, or less often if that takes long: a twentieth of the time at most.
 func (g *tending) look(ctx context.Context) error {
 	f := &g.t.floors
+	if f.suspect() {
+		var dead int64 // after a vacuum: those that it could not remove
+		err := g.t.upkeep.QueryRow(ctx, "select pg_catalog.pg_stat_get_dead_tuples(pg_catalog.to_regclass($1))", g.t.sql.in("symphony.messenger_messages")).Scan(&dead)
+		if err != nil || dead < manyDead {
+			return err
+		}
+		f.begin()
+	}
 	f.mu.Lock()
 	on, dirty := f.on, f.dirty
 	f.mu.Unlock()

@@ -85,11 +85,20 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	return applied, nil
 }
 
+// ledger makes the list of steps.
+const ledger = `create table if not exists messenger_migrations (
+  version integer primary key, name text not null, applied_at integer not null, oldest_compatible integer not null);
+`
+
+// script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
+func script(m monitor.Migration) string {
+	return fmt.Sprintf("begin;\n%s\n%s\ninsert into messenger_migrations (version, name, applied_at, oldest_compatible)\n"+
+		"values (%d, '%s', cast(unixepoch('subsec') * 1000 as integer), %d);\ncommit;\n", ledger, m.SQL, m.Version, m.Name, oldestCompatible)
+}
+
 // applied returns when each step was applied, in order, and refuses a schema that is too new.
 func (t *Transport) applied(q *queries) ([]time.Time, error) {
-	err := q.exec(`create table if not exists messenger_migrations (
-  version integer primary key, name text not null, applied_at integer not null, oldest_compatible integer not null)`)
-	if err != nil {
+	if err := q.exec(ledger); err != nil {
 		return nil, err
 	}
 	var times []time.Time
@@ -122,6 +131,9 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 	all, err := steps()
 	if err != nil {
 		return nil, t.fail("list migrations", err)
+	}
+	for i, m := range all {
+		all[i].SQL = script(m)
 	}
 	rows, err := t.db.QueryContext(ctx, "select version, applied_at from messenger_migrations order by version")
 	if err := t.explainOpen(err); errors.Is(err, symphony.ErrNotMigrated) {

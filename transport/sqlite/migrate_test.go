@@ -148,3 +148,32 @@ func TestSchemaVersions(t *testing.T) {
 		})
 	}
 }
+
+// What Migrations shows can be applied by hand, step by step, and Migrate then finds nothing to do.
+func TestScriptsOfMigrations(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "by-hand.db")
+	list, err := openTest(t, nil).Migrations(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := openDB(t, path)
+	for _, m := range list {
+		if _, err := db.ExecContext(t.Context(), m.SQL); err != nil {
+			t.Fatalf("step %d: %v", m.Version, err)
+		}
+	}
+	store, err := Open(t.Context(), "sqlite://"+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if applied, err := store.Migrate(t.Context()); err != nil || len(applied) > 0 {
+		t.Errorf("Migrate after all steps were applied by hand: %d more, %v", len(applied), err)
+	}
+	after, err := store.Migrations(t.Context())
+	for _, m := range after {
+		if err != nil || time.Since(m.Applied) > time.Minute {
+			t.Errorf("step %d was applied at %v, %v", m.Version, m.Applied, err)
+		}
+	}
+}
