@@ -85,20 +85,20 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	return applied, nil
 }
 
-// ledger makes the list of steps.
-const ledger = `create table if not exists messenger_migrations (
+// ledgerTable makes the list of steps.
+const ledgerTable = `create table if not exists messenger_migrations (
   version integer primary key, name text not null, applied_at integer not null, oldest_compatible integer not null);
 `
 
 // script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
 func script(m monitor.Migration) string {
 	return fmt.Sprintf("begin;\n%s\n%s\ninsert into messenger_migrations (version, name, applied_at, oldest_compatible)\n"+
-		"values (%d, '%s', cast(unixepoch('subsec') * 1000 as integer), %d);\ncommit;\n", ledger, m.SQL, m.Version, m.Name, oldestCompatible)
+		"values (%d, '%s', cast(unixepoch('subsec') * 1000 as integer), %d);\ncommit;\n", ledgerTable, m.SQL, m.Version, m.Name, oldestCompatible)
 }
 
 // applied returns when each step was applied, in order, and refuses a schema that is too new.
 func (t *Transport) applied(q *queries) ([]time.Time, error) {
-	if err := q.exec(ledger); err != nil {
+	if err := q.exec(ledgerTable); err != nil {
 		return nil, err
 	}
 	var times []time.Time

@@ -156,7 +156,7 @@ func TestScriptsOfMigrations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := openDB(t, path)
+	db := openDB(t, "file:"+path)
 	for _, m := range list {
 		if _, err := db.ExecContext(t.Context(), m.SQL); err != nil {
 			t.Fatalf("step %d: %v", m.Version, err)
