@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/symphony-messenger/symphony"
 )
@@ -33,7 +35,16 @@ type Sends struct {
 	mu       sync.Mutex
 	flushing int
 	waiting  []*call
+	expected int       // that wait, once those whose flush ended last have come again
+	until    time.Time // if they do so at once
 }
+
+// How long a flush waits for those whose flush has just ended: they are often about to send again, and one
+// flush for all of them costs little more than each of two for a half.
+const (
+	linger      = 60 * time.Microsecond
+	lingerTurns = 200 // also where no time passes
+)
 
 // A call is one caller of Send.
 type call struct {
@@ -55,6 +66,7 @@ func (s *Sends) Send(ctx context.Context, env *symphony.Envelope) (symphony.Rece
 	lead := s.flushing < max(s.Parallel, 1)
 	if lead {
 		s.flushing++
+		close(c.lead) // others leave it alone
 	} else { // this call may return before its flush: the envelope is the caller's again then
 		c.env = snapshot(c.env)
 	}
@@ -95,6 +107,10 @@ var errAborted = fmt.Errorf("%w: the flush was aborted", symphony.ErrOutcomeUnkn
 func snapshot(env *symphony.Envelope) *symphony.Envelope {
 	own := *env
 	own.Body, own.Headers, own.Tags = bytes.Clone(env.Body), maps.Clone(env.Headers), slices.Clone(env.Tags)
+	if env.MaxRetries != nil {
+		most := *env.MaxRetries
+		own.MaxRetries = &most
+	}
 	return &own
 }
 
@@ -134,6 +150,19 @@ func (s *Sends) pass() {
 	s.flushing--
 }
 
+// gather lets those come who are expected.
+func (s *Sends) gather() {
+	for range lingerTurns {
+		s.mu.Lock()
+		come := len(s.waiting) >= s.expected || !time.Now().Before(s.until)
+		s.mu.Unlock()
+		if come {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
 // take returns the leader and what else waits, within limits. Those who are to lead flushes of their own
 // are left to them.
 func (s *Sends) take(leader *call) []*call {
@@ -155,12 +184,14 @@ func (s *Sends) take(leader *call) []*call {
 
 // flush writes what waits, within limits.
 func (s *Sends) flush(ctx context.Context, leader *call) {
+	s.gather()
 	calls := s.take(leader)
 	defer func() {
 		for _, c := range calls {
 			close(c.done)
 		}
 		s.mu.Lock()
+		s.expected, s.until = len(s.waiting)+len(calls), time.Now().Add(linger)
 		s.pass()
 		s.mu.Unlock()
 	}()

@@ -29,24 +29,33 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		return nil, t.fail("receive from", ended(ctx, err))
 	}
 	t.service.start()
-	poll := firstPoll
+	poll, told := firstPoll, false
+	var looked time.Time
+	var next time.Duration
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		woken := t.wake.Wait() // before the look: what comes after it is not missed
-		ds, next, err := t.tryReceive(ctx, c)
+		var ds []symphony.Delivery
+		var err error
+		if told && time.Since(looked) < lookEvery { // what is new is ready, mostly, and nothing else has happened since
+			ds, err = t.claimOnly(ctx, c)
+		} else {
+			looked = time.Now()
+			ds, next, err = t.tryReceive(ctx, c)
+		}
 		if err != nil {
-			t.moved(err)
 			return nil, t.fail("receive from", ended(ctx, err))
 		}
 		if len(ds) > 0 {
 			return ds, nil
 		}
+		told = false
 		timer := time.NewTimer(min(poll, max(next, 0)))
 		select {
 		case <-woken:
-			poll = firstPoll
+			poll, told = firstPoll, true
 		case <-timer.C:
 			poll = min(2*poll, lastPoll)
 		case <-t.closing:
@@ -58,6 +67,19 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 			return nil, err
 		}
 	}
+}
+
+// lookEvery is how long messages may be due, or a worker dead, until it is noticed by one that is told of new messages all the time.
+const lookEvery = 20 * time.Millisecond
+
+// claimOnly claims what is ready, without a look at what else there is to do.
+func (t *Transport) claimOnly(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
+	if c.Max <= 0 {
+		return nil, nil
+	}
+	ctx, cancel := outlast(ctx, stopWithin)
+	defer cancel()
+	return t.claim(ctx, c)
 }
 
 // tryReceive claims what there is. If that is nothing, it says how long nothing that is known now can change that. Statements that have been
@@ -97,8 +119,8 @@ type look struct {
 func (l *look) next() time.Duration {
 	next := time.Duration(math.MaxInt64)
 	for _, ms := range []*int64{l.due, l.dead} {
-		if ms != nil {
-			next = min(next, time.Duration(max(*ms, 1))*time.Millisecond)
+		if ms != nil && *ms > 0 { // else it was seen to, as far as nobody else has it
+			next = min(next, time.Duration(*ms)*time.Millisecond)
 		}
 	}
 	return next

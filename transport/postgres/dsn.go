@@ -44,37 +44,55 @@ const (
 // parseDSN reads postgres://user:password@host:port/database with options. Its errors show no password.
 func parseDSN(dsn string) (config, error) {
 	c := config{schema: defaultSchema, pool: defaultPool}
-	scheme, rest, _ := strings.Cut(dsn, "://")
-	if scheme != "postgres" && scheme != "postgresql" {
+	scheme, rest, ok := strings.Cut(dsn, "://")
+	if !ok || scheme != "postgres" && scheme != "postgresql" {
 		return c, errors.New("postgres DSN: must begin with postgres://")
 	}
 	where, query, _ := strings.Cut(rest, "?")
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return c, fmt.Errorf("postgres DSN: options: %w", err)
+		return c, fmt.Errorf("postgres DSN: options: %w", hidePassword(err, dsn))
 	}
 	listen := values.Get(optionListenDSN)
 	for name, list := range values {
 		ours, err := c.set(name, list[len(list)-1])
 		if err != nil {
-			return c, fmt.Errorf("postgres DSN: %w", err)
+			return c, fmt.Errorf("postgres DSN: %w", hidePassword(err, dsn))
 		}
 		if ours {
 			values.Del(name)
 		}
 	}
-	if c.conn, err = parseConn(scheme + "://" + where + "?" + values.Encode()); err != nil {
+	// The driver does not read + as a blank.
+	if c.conn, err = parseConn(scheme + "://" + where + "?" + strings.ReplaceAll(values.Encode(), "+", "%20")); err != nil {
 		return c, err
 	}
 	switch {
 	case listen != "":
-		if c.listen, err = parseConn(listen); err != nil {
-			return c, fmt.Errorf("option %s: %w", optionListenDSN, err)
+		if c.listen, err = parseListen(listen); err != nil {
+			return c, fmt.Errorf("option %s: %w", optionListenDSN, hidePassword(err, listen))
 		}
 	case !c.pooled:
 		c.listen = c.conn.Copy()
 	}
 	return c, nil
+}
+
+// parseListen reads a DSN that has none of our options.
+func parseListen(dsn string) (*pgx.ConnConfig, error) {
+	c, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if _, query, _ := strings.Cut(dsn, "?"); query != "" {
+		values, _ := url.ParseQuery(query) // read above
+		for _, name := range []string{optionSchema, optionPool, optionListenDSN, optionPgBouncer} {
+			if values.Has(name) {
+				return nil, fmt.Errorf("%s has no meaning there", name)
+			}
+		}
+	}
+	return c.conn, nil
 }
 
 // set takes an option if it is one of ours.
@@ -112,12 +130,19 @@ func parseConn(dsn string) (*pgx.ConnConfig, error) {
 	return conn, nil
 }
 
-// hidePassword drops the text of err when it shows the password of dsn, or what may be one.
+// hidePassword drops the text of err when it shows a part of what may be the password of dsn: one with characters that must be
+// percent-encoded ends up in all sorts of places.
 func hidePassword(err error, dsn string) error {
 	_, rest, _ := strings.Cut(dsn, "://")
-	user, _, ok := strings.Cut(rest, "@")
-	if _, password, has := strings.Cut(user, ":"); ok && has && password != "" && strings.Contains(err.Error(), password) {
-		return errors.New("the driver cannot read it; characters such as / ? # @ in a password must be percent-encoded")
+	at := strings.LastIndex(rest, "@")
+	_, password, has := strings.Cut(rest[:max(at, 0)], ":")
+	if !has {
+		return err
+	}
+	for _, part := range strings.FieldsFunc(password, func(r rune) bool { return strings.ContainsRune("/?#@&=:% ", r) }) {
+		if len(part) > 2 && strings.Contains(err.Error(), part) {
+			return errors.New("it cannot be read; characters such as / ? # @ in a password must be percent-encoded")
+		}
 	}
 	return err
 }

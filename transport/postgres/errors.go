@@ -46,7 +46,12 @@ func codeOf(err error) string {
 // constraint that the server refused, or one that the driver could not encode.
 func isData(err error) bool {
 	code := codeOf(err)
-	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || code == "54000" || errors.Is(err, errEncode)
+	return strings.HasPrefix(code, "22") || strings.HasPrefix(code, "23") || code == "54000" || unencodable(err)
+}
+
+// unencodable reports whether an argument could not be sent. The driver has no type for that.
+func unencodable(err error) bool {
+	return errors.Is(err, errEncode) || strings.Contains(err.Error(), "failed to encode args") || strings.Contains(err.Error(), "unable to encode")
 }
 
 // isOwn reports whether err may be about one of the messages of a flush only.
@@ -71,7 +76,7 @@ func passes(err error) bool {
 	code := codeOf(err)
 	switch {
 	case code == "":
-		return !errors.Is(err, errEncode) && !errors.Is(err, errClosed) && !errors.Is(err, symphony.ErrNotMigrated) && !errors.Is(err, symphony.ErrSchemaTooNew)
+		return !unencodable(err) && !errors.Is(err, errClosed) && !errors.Is(err, symphony.ErrNotMigrated) && !errors.Is(err, symphony.ErrSchemaTooNew)
 	case endsConnection(code) || conflicts(err):
 		return true
 	}

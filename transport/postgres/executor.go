@@ -41,17 +41,34 @@ func (n native) query(ctx context.Context, text string, args []any, each func(sc
 	return rows.Err()
 }
 
+// A textual is a transaction of pgx on a connection that does not ask the server for the types of arguments.
+type textual struct{ native }
+
+func (t textual) query(ctx context.Context, text string, args []any, each func(scan scanner) error) error {
+	plain, err := texts(args)
+	if err != nil {
+		return err
+	}
+	return t.native.query(ctx, text, plain, each)
+}
+
+// inTx returns how to run statements in a transaction of the caller's.
+func inTx(tx pgx.Tx) executor {
+	switch tx.Conn().Config().DefaultQueryExecMode {
+	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
+		return textual{native{tx}}
+	}
+	return native{tx}
+}
+
 // A standard is a transaction of package database/sql, whatever its driver: arrays go as text, which all of them
 // take.
 type standard struct{ tx *sql.Tx }
 
 func (s standard) query(ctx context.Context, text string, args []any, each func(scan scanner) error) error {
-	plain := make([]any, len(args))
-	for i, arg := range args {
-		var err error
-		if plain[i], err = arrayText(arg); err != nil {
-			return err
-		}
+	plain, err := texts(args)
+	if err != nil {
+		return err
 	}
 	rows, err := s.tx.QueryContext(ctx, text, plain...)
 	if err != nil {
@@ -64,6 +81,17 @@ func (s standard) query(ctx context.Context, text string, args []any, each func(
 		}
 	}
 	return rows.Err()
+}
+
+func texts(args []any) ([]any, error) {
+	plain := make([]any, len(args))
+	for i, arg := range args {
+		var err error
+		if plain[i], err = arrayText(arg); err != nil {
+			return nil, err
+		}
+	}
+	return plain, nil
 }
 
 // arrayText returns an array as PostgreSQL writes it (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO), and

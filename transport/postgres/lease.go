@@ -10,7 +10,6 @@ import (
 func (t *Transport) Renew(ctx context.Context, worker string, held []symphony.Token) (symphony.Renewal, error) {
 	r, err := t.renew(ctx, worker, held)
 	if err != nil {
-		t.moved(err)
 		return symphony.Renewal{}, t.fail("renew leases in", ended(ctx, err))
 	}
 	return r, nil

@@ -51,7 +51,9 @@ comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest
 
 // script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
 func (d *dialect) script(m monitor.Migration) string {
-	return fmt.Sprintf("create schema if not exists %s;\n%s\n%s\ninsert into %s (version, name, applied_at, oldest_compatible) values (%d, '%s', clock_timestamp(), %d);\n",
+	// "If not exists" needs the right to make a schema, also when it exists.
+	return fmt.Sprintf("do $$ begin\n  if pg_catalog.to_regnamespace('%[1]s') is null then\n    create schema %[1]s;\n  end if;\nend $$;\n%[2]s\n%[3]s\n"+
+		"insert into %[4]s (version, name, applied_at, oldest_compatible) values (%[5]d, '%[6]s', clock_timestamp(), %[7]d);\n",
 		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, oldestCompatible)
 }
 

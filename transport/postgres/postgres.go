@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/symphony-messenger/symphony"
@@ -100,6 +101,9 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Transport, error) {
 func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Transport, error) {
 	conn := pool.Config().ConnConfig
 	c := config{schema: defaultSchema, pool: defaultPool, conn: conn.Copy(), listen: conn.Copy()}
+	if conn.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement { // somebody avoids named statements: there is a pooler, it seems
+		c.pooled, c.listen = true, nil
+	}
 	t, err := open(ctx, c, opts)
 	if err != nil {
 		return nil, err
@@ -204,5 +208,6 @@ func (t *Transport) Capabilities() symphony.Capabilities {
 
 // fail says in an error which store it was.
 func (t *Transport) fail(what string, err error) error {
+	t.moved(err)
 	return fmt.Errorf("%s %s: %w", what, t.config.where(), explain(err))
 }

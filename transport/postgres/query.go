@@ -25,7 +25,7 @@ type dialect struct {
 	insert, accept, subscriptions, subscribe, ended,
 	claim, look, done, doneHistory, settle, there, renew,
 	counts, oldest, recordLive, recordFailed, recordHistory,
-	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn string
+	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed string
 }
 
 func newDialect(schema string) (*dialect, error) {
@@ -35,7 +35,7 @@ func newDialect(schema string) (*dialect, error) {
 		"claim": &d.claim, "look": &d.look, "done": &d.done, "done_history": &d.doneHistory, "settle": &d.settle, "there": &d.there,
 		"renew": &d.renew, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "record_failed": &d.recordFailed,
 		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,
-		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn,
+		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn, "lock_failed": &d.lockFailed,
 	} {
 		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))
 		if err != nil {

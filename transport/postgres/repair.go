@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -62,7 +64,7 @@ func raw(ids []symphony.ID) [][16]byte {
 
 // RetryFailed implements [monitor.DeadLetters].
 func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
-	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
+	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor, ids []symphony.ID) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
 		refused = make(map[symphony.ID]error)
 		err = ex.query(ctx, t.sql.keepKeys, []any{raw(ids)}, func(scan scanner) error {
 			var id, holder symphony.ID
@@ -93,7 +95,7 @@ func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error
 
 // DiscardFailed implements [monitor.DeadLetters].
 func (t *Transport) DiscardFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
-	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
+	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor, ids []symphony.ID) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
 		done, err = t.idsOf(ctx, ex, t.sql.discard, raw(ids))
 		return done, nil, err
 	})
@@ -105,7 +107,7 @@ func (t *Transport) DiscardFailed(ctx context.Context, ids []symphony.ID) ([]err
 
 // repair does something with dead letters in one transaction and gives each its answer. An id that is named twice is found once.
 func (t *Transport) repair(ctx context.Context, ids []symphony.ID,
-	do func(ctx context.Context, ex executor) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error),
+	do func(ctx context.Context, ex executor, ids []symphony.ID) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error),
 ) ([]error, error) {
 	if err := t.check(ctx); err != nil {
 		return nil, err
@@ -114,7 +116,12 @@ func (t *Transport) repair(ctx context.Context, ids []symphony.ID,
 	var refused map[symphony.ID]error
 	err := t.retry(ctx, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, t.work, func(tx pgx.Tx) (err error) {
-			done, refused, err = do(ctx, native{tx})
+			// Only what is found now is touched: what becomes a dead letter meanwhile is not locked in order.
+			there, err := t.idsOf(ctx, native{tx}, t.sql.lockFailed, raw(ids))
+			if err != nil {
+				return err
+			}
+			done, refused, err = do(ctx, native{tx}, slices.Collect(maps.Keys(there)))
 			return err
 		})
 	})

@@ -75,7 +75,7 @@ func sendPause(try int) time.Duration {
 	return 20*time.Millisecond<<try + rand.N(20*time.Millisecond<<try)
 }
 
-// insert stores envs by one statement, one copy for each subscription.
+// insert stores envs by one statement on a connection of ours, one copy for each subscription.
 func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
 	subs := t.subs.known()
 	for {
@@ -105,7 +105,8 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 	}
 }
 
-// accept stores envs of which some have keys or are in groups.
+// accept stores envs of which some have keys or are in groups, and any in a transaction of the caller's: its function has the
+// settings that the statement needs, above all a search path.
 func (t *Transport) accept(ctx context.Context, ex executor, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
 	subs, err := t.subs.read(ctx, ex, t.sql.subscriptions)
 	if err != nil {

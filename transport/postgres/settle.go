@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -21,7 +22,6 @@ func (t *Transport) Settle(ctx context.Context, verdicts []symphony.Verdict) err
 	}
 	refused, err := t.settleAll(ctx, verdicts)
 	if err != nil {
-		t.moved(err)
 		return t.fail("settle in", ended(ctx, err))
 	}
 	return refused
@@ -75,7 +75,8 @@ type named struct {
 // sort reads tokens, and tells those apart that were simply done. A second verdict under one token comes too late.
 func sort(verdicts []symphony.Verdict) (done, rest []named, err error) {
 	done = make([]named, 0, len(verdicts))
-	seen := make(map[leaseName]bool, len(verdicts))
+	seen := make(map[symphony.ID]bool, len(verdicts))
+	used := make(map[leaseName]bool)
 	for i := range verdicts {
 		v := &verdicts[i]
 		l, ok := parseToken(v.Token)
@@ -85,11 +86,17 @@ func sort(verdicts []symphony.Verdict) (done, rest []named, err error) {
 		default:
 			return nil, nil, fmt.Errorf("verdict on message %s: unknown outcome %q", l.id, v.Outcome)
 		}
-		if !ok || seen[l] {
+		switch {
+		case !ok:
 			n.leaseName = leaseName{token: noToken}
+		case seen[l.id]:
+			if used[l] {
+				n.leaseName = leaseName{token: noToken}
+			}
+			n.special = true // those that are simply done differ from each other
 		}
-		seen[l] = true
-		if v.Outcome == symphony.Completed && !v.InTx && !l.special {
+		seen[l.id], used[l] = true, true
+		if v.Outcome == symphony.Completed && !v.InTx && ok && !n.special {
 			done = append(done, n)
 		} else {
 			rest = append(rest, n)
@@ -125,11 +132,15 @@ func (r refusals) error() (err error) {
 // somebody has cancelled them meanwhile, or their leases are lost.
 func (t *Transport) done(ctx context.Context, ex executor, ns []named) (r refusals, err error) {
 	ids, tokens, places := make([][16]byte, len(ns)), make([]int64, len(ns)), make([]pgtype.TID, len(ns))
+	var claims []int64 // few: a claim gives all its messages one number
 	for i, n := range ns {
 		ids[i], tokens[i], places[i] = n.id, n.token, n.place
 		places[i].Valid = true
+		if (i == 0 || n.token != tokens[i-1]) && !slices.Contains(claims, n.token) {
+			claims = append(claims, n.token)
+		}
 	}
-	text, args := t.sql.done, []any{ids, tokens, places}
+	text, args := t.sql.done, []any{ids, tokens, places, claims}
 	if mode := t.options.History; mode != HistoryOff {
 		text, args = t.sql.doneHistory, append(args, mode == HistoryFull)
 	}

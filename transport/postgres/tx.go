@@ -16,7 +16,7 @@ import (
 // 250 ms. Errors of the server are returned below what says where they came from; they abort tx, as any error does. A
 // serialization failure or a deadlock is for the caller to repeat. An idempotency key that another open transaction
 // has taken makes Dispatch wait for that, at most for the lock_timeout of tx.
-func (t *Transport) InTx(tx pgx.Tx) symphony.Stamp { return symphony.Via(t, txSender{t, native{tx}}) }
+func (t *Transport) InTx(tx pgx.Tx) symphony.Stamp { return symphony.Via(t, txSender{t, inTx(tx)}) }
 
 // InSQLTx is [Transport.InTx] for a transaction of package database/sql, with any driver for PostgreSQL.
 func (t *Transport) InSQLTx(tx *sql.Tx) symphony.Stamp {
@@ -35,7 +35,7 @@ func (s txSender) Send(ctx context.Context, envs []*symphony.Envelope) ([]sympho
 	err := s.t.check(ctx)
 	var rs []symphony.Receipt
 	if err == nil {
-		rs, err = s.t.insert(ctx, s.in, envs)
+		rs, err = s.t.accept(ctx, s.in, envs)
 	}
 	if err != nil {
 		return nil, s.t.fail("send in a transaction to", err)
@@ -48,7 +48,6 @@ func (s txSender) Send(ctx context.Context, envs []*symphony.Envelope) ([]sympho
 func (t *Transport) Tx(ctx context.Context, b *symphony.Bus, fn func(tx pgx.Tx, d symphony.Dispatcher) error) error {
 	tx, err := t.users.Begin(ctx)
 	if err != nil {
-		t.moved(err)
 		return t.fail("begin a transaction in", ended(ctx, err))
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after Commit
@@ -70,7 +69,7 @@ func (t *Transport) Tx(ctx context.Context, b *symphony.Bus, fn func(tx pgx.Tx, 
 // when another worker may have the message; roll tx back then. If tx is rolled back although the handler returns nil, the
 // worker counts a failure and retries. Call it on the handler's goroutine.
 func (t *Transport) Complete(ctx context.Context, tx pgx.Tx) error {
-	return t.complete(ctx, native{tx})
+	return t.complete(ctx, inTx(tx))
 }
 
 // CompleteSQL is [Transport.Complete] for a transaction of package database/sql.

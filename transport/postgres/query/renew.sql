@@ -7,7 +7,7 @@ given as materialized (
   select * from unnest($2::uuid[], $3::bigint[]) with ordinality as v(id, token, n)),
 mine as materialized (
   select m.id, m.token, m.cancel_requested, m.locked_at + a.lease <= symphony.clock() as old
-  from alive a join symphony.messenger_messages m on m.locked_by = a.worker)
+  from alive a cross join lateral (select * from symphony.messenger_messages m where m.locked_by = a.worker offset 0) m)
 select
   array(select g.n::integer from given g where not exists (select from mine m where m.id = g.id and m.token = g.token)) as lost,
   array(select g.n::integer from given g join mine m on m.id = g.id and m.token = g.token where m.cancel_requested) as cancelled,

@@ -1,2 +1,2 @@
-select n, fate from symphony.messenger_settle($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[],
-  $9::text[], $10::text, $11::text)
+select n, fate from symphony.messenger_settle($1::pg_catalog.uuid[], $2::pg_catalog.int8[], $3::pg_catalog.text[], $4::pg_catalog.int8[], $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[], $8::pg_catalog.text[],
+  $9::pg_catalog.text[], $10::pg_catalog.text, $11::pg_catalog.text)

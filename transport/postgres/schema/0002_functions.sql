@@ -9,6 +9,14 @@ language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function symphony.messenger_log(jsonb, jsonb) is 'Adds a failed attempt and keeps the first 2 and the last 8.';
 
+create function symphony.messenger_subscribed() returns table (number bigint, message_type text, stamps text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select st.number, s.message_type, s.stamps::text
+  from symphony.messenger_state st left join symphony.messenger_subscriptions s on true
+  where st.name = 'subscriptions' order by s.message_type, s.subscriber
+$$;
+comment on function symphony.messenger_subscribed() is 'All subscriptions, and the number of what they are now: one statement, both are of the same moment.';
+
 -- messenger_accept stores messages, one for each element of its arrays. It returns those that were not
 -- stored because another message has their key, and which. A message that is there already is no duplicate. Nothing is stored, and the
 -- answer is one row of null, when the subscriptions are not those any more that the sender knows.
@@ -16,7 +24,7 @@ create function symphony.messenger_accept(_subscriptions bigint, _ids uuid[], _t
   _ats timestamptz[], _delays bigint[], _expiries bigint[], _max_retries bigint[], _keys text[], _windows bigint[], _groups text[],
   _headers jsonb[], _tags text[], _versions bigint[], _content_types text[], _bodies bytea[])
 returns table (n integer, holder uuid)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 #variable_conflict use_column
 declare
   _now timestamptz := symphony.clock();
@@ -39,7 +47,7 @@ begin
       -- A row that is still worth something is not touched: its lock would make the verdict on its message wait for
       -- this transaction, which may be a long one of the user's.
       delete from symphony.messenger_keys k where k.message_type = _row.type and k.subscriber = _row.subscriber and k.key = _row.key
-        and not k.live and k.expires_at <= _now;
+        and not k.live and coalesce(k.expires_at, _now) <= _now; -- not by the index of times, which the planner may like better
       insert into symphony.messenger_keys (message_type, subscriber, key, message_id, expires_at, body_hash)
         values (_row.type, _row.subscriber, _row.key, _row.id, _now + _row.lasts * interval '1 millisecond', sha256(_row.body))
         on conflict do nothing;
@@ -90,7 +98,10 @@ comment on function symphony.messenger_accept(bigint, uuid[], text[], text[], te
 create function symphony.messenger_settle(_ids uuid[], _tokens bigint[], _outcomes text[], _afters bigint[], _reasons text[],
   _errors text[], _classes text[], _traces text[], _shapes text[], _history text, _transport text)
 returns table (n integer, fate text)
-language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
+language plpgsql
+-- Its plans must be good in the sessions of callers too, whatever the tables looked like when they were made. What is off makes
+-- the others look so dear that they would be compiled.
+set search_path = pg_catalog, pg_temp set lock_timeout = '2s' set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_nestloop = off set jit = off as $$
 #variable_conflict use_column
 declare
   _now timestamptz := symphony.clock();
@@ -107,7 +118,7 @@ begin
       g.reason, g.error, g.class, g.trace, g.shape
     from given g join symphony.messenger_messages m on m.id = g.id and m.token is not distinct from g.token
     where m.id = any (_ids)
-    for update of m),
+    order by m.id for update of m),
   fates as materialized (
     select h.*,
       case when h.outcome = 'failed' and h.reason in ('crash_loop', 'unknown_type') or h.error is null then 0 else 1 end as failures,
@@ -129,7 +140,7 @@ begin
           'error', f.error, 'class', f.class, 'trace', nullif(f.trace, ''))))
         else f.attempts end as log,
       case when f.shape is null then f.fingerprint
-        else encode(sha256(convert_to(f.message_type, 'UTF8') || '\x00'::bytea || convert_to(f.class, 'UTF8') || '\x00'::bytea ||
+        else encode(sha256(convert_to(f.message_type, 'UTF8') || decode('00', 'hex') || convert_to(f.class, 'UTF8') || decode('00', 'hex') ||
           convert_to(f.shape, 'UTF8')), 'hex') end as print
     from fates f left join symphony.messenger_workers w on w.worker = f.locked_by),
   again as (
@@ -174,12 +185,21 @@ begin
       case when _history <> 'meta' then body end
     from gone where fate <> 'failed' and (_history <> 'off' or fate <> 'completed')),
   released as (
-    update symphony.messenger_keys k set live = false from gone g
-    where g.idempotency_key is not null and k.message_type = g.message_type and k.subscriber = g.subscriber
-      and k.key = g.idempotency_key and k.message_id = g.id),
+    update symphony.messenger_keys k set live = false
+    -- Locked in the order of the keys, as everywhere.
+    where k.ctid = any (array(select o.place from (select * from gone where idempotency_key is not null
+        order by message_type, subscriber, idempotency_key) g cross join lateral (
+        select k.ctid as place from symphony.messenger_keys k
+        where k.message_type = g.message_type and k.subscriber = g.subscriber and k.key = g.idempotency_key and k.message_id = g.id
+        limit 1 for update) o))
+      and k.message_id = any (_ids)),
   freed as (
-    delete from symphony.messenger_groups l using gone g
-    where g.group_key is not null and l.queue_name = g.queue_name and l.group_key = g.group_key and l.holder = g.id
+    delete from symphony.messenger_groups l
+    where l.ctid = any (array(select o.place from gone g cross join lateral (
+        select l.ctid as place from symphony.messenger_groups l
+        where l.queue_name = g.queue_name and l.group_key = g.group_key and l.holder = g.id limit 1) o
+      where g.group_key is not null))
+      and l.holder = any (_ids)
     returning l.queue_name, l.group_key),
   woken as (
     insert into symphony.messenger_group_wakes (queue_name, group_key) select queue_name, group_key from freed),
@@ -340,7 +360,7 @@ declare
 begin
   perform pg_advisory_xact_lock(hashtextextended('symphony.messenger_partition', 0));
   for _part in
-    select c.relname, substring(pg_get_expr(c.relpartbound, c.oid) from $re$TO \('([^']+)'\)$re$)::timestamptz as ends
+    select c.relname, substring(pg_get_expr(c.relpartbound, c.oid) from $re$TO [(]'([^']+)'[)]$re$)::timestamptz as ends
     from pg_inherits i join pg_class c on c.oid = i.inhrelid
     where i.inhparent = 'symphony.messenger_history'::regclass and c.relname <> 'messenger_history_default' order by 2
   loop

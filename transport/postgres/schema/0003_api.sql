@@ -8,7 +8,7 @@ end $$;
 comment on function symphony.messenger_refuse(text, text, text) is 'Raises the error for a value that breaks a rule.';
 
 create function symphony.messenger_plain(_text text) returns boolean
-language sql immutable set search_path = pg_catalog, pg_temp as $$ select _text !~ '[\u0001-\u001f\u007f-\u009f]' $$;
+language sql immutable set search_path = pg_catalog, pg_temp as $$ select _text !~ E'[\\u0001-\\u001f\\u007f-\\u009f]' $$;
 comment on function symphony.messenger_plain(text) is 'Whether a text has no control characters.';
 
 create function symphony.messenger_new_id() returns uuid
@@ -134,7 +134,10 @@ begin
     perform symphony.messenger_refuse('body', null, 'bytes');
   elsif octet_length(body) > _most then
     perform symphony.messenger_refuse('body of ' || octet_length(body) || ' bytes', '', 'at most ' || _most || ' bytes');
+  elsif content_type = 'application/json' and symphony.messenger_json(content_type, body) is null then
+    perform symphony.messenger_refuse('body', left(encode(body, 'escape'), 80), 'JSON, as its content type says');
   end if;
+  at := date_trunc('milliseconds', at + interval '999 microseconds'); -- rounded up
   perform symphony.messenger_check_labels(headers, tags);
   copies := '{}';
   for _sub in

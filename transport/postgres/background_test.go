@@ -1,0 +1,347 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/pgtest"
+)
+
+// TestSendsShareTransactions: single sends at once are written together.
+func TestSendsShareTransactions(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	store := openDSN(t, namedDSN(dsn, "sends"), nil)
+	watch := openDSN(t, dsn, nil)
+	commits := func() (n int) {
+		return scalar[int](t, watch, "select xact_commit from pg_stat_database where datname = current_database()")
+	}
+	before := commits()
+	const senders, each = 64, 40
+	var all sync.WaitGroup
+	for range senders {
+		all.Go(func() {
+			for range each {
+				if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a")}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := store.Close(); err != nil { // backends report what they count when they end
+		t.Fatal(err)
+	}
+	eventually(t, "the counters of the backends", 5*time.Second, func() bool {
+		return scalar[int](t, watch, "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'sends'") == 0
+	})
+	if n := commits() - before; n > senders*each/4 {
+		t.Errorf("%d transactions for %d messages", n, senders*each)
+	} else {
+		t.Logf("%d transactions for %d messages", n, senders*each)
+	}
+	if n := scalar[int](t, watch, "select count(*) from symphony.messenger_messages"); n != senders*each {
+		t.Errorf("%d messages are there, want %d", n, senders*each)
+	}
+}
+
+// held holds up all inserts of a store until it is called.
+func held(t *testing.T, store *Transport) (release func()) {
+	t.Helper()
+	tx, err := store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), store.sql.in("lock table symphony.messenger_messages in share mode")); err != nil {
+		t.Fatal(err)
+	}
+	return sync.OnceFunc(func() {
+		if err := tx.Rollback(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func waitingSends(store *Transport, sends, under int) func() bool {
+	return func() bool {
+		s, f := store.sends.Waiting()
+		return s == sends && f == under
+	}
+}
+
+// TestOneBadMessage: only its own caller gets the error of the row.
+func TestOneBadMessage(t *testing.T) {
+	t.Parallel()
+	store := openTest(t, nil)
+	release := held(t, store)
+	defer release()
+	errs := make([]error, 40+flushes)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() {
+			_, errs[i] = store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a", func(e *symphony.Envelope) {
+				if i == 20 {
+					e.Priority = 11
+				}
+			})})
+		})
+		if i < flushes {
+			eventually(t, "the first ones flush", 5*time.Second, waitingSends(store, 0, i+1))
+		}
+	}
+	eventually(t, "the others wait", 5*time.Second, waitingSends(store, 40, flushes))
+	release()
+	all.Wait()
+	for i, err := range errs {
+		if (err != nil) != (i == 20) || errors.Is(err, symphony.ErrOutcomeUnknown) {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+	if n := scalar[int](t, store, "select count(*) from symphony.messenger_messages"); n != len(errs)-1 {
+		t.Errorf("%d messages are there", n)
+	}
+	countsAreExact(t, store)
+}
+
+// TestSendEnds: a ctx that ends before the flush: nothing is stored; one that ends during it: unknown.
+func TestSendEnds(t *testing.T) {
+	t.Parallel()
+	store := openTest(t, nil)
+	release := held(t, store)
+	defer release()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var leaders sync.WaitGroup
+	for i := range flushes {
+		leaders.Go(func() {
+			if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a")}); err != nil {
+				t.Error(err)
+			}
+		})
+		eventually(t, "the first ones flush", 5*time.Second, waitingSends(store, 0, i+1))
+	}
+	waits := anEnvelope("waits")
+	answer := make(chan error, 1)
+	go func() { _, err := store.Send(ctx, []*symphony.Envelope{waits}); answer <- err }()
+	eventually(t, "it waits", 5*time.Second, waitingSends(store, 1, flushes))
+	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) || errors.Is(err, symphony.ErrOutcomeUnknown) {
+		t.Errorf("%v: want context.Canceled alone", err)
+	}
+	release()
+	leaders.Wait()
+	release2 := held(t, store)
+	defer release2()
+	ctx, cancel = context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := store.Send(ctx, []*symphony.Envelope{anEnvelope("under way")})
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, symphony.ErrOutcomeUnknown) {
+		t.Errorf("%v: want ErrOutcomeUnknown and the deadline", err)
+	}
+	release2()
+	if n := copiesOf(t, store, waits.ID); n != 0 {
+		t.Error("a call that was withdrawn is stored")
+	}
+}
+
+// ears counts notifications.
+func ears(t *testing.T, store *Transport) (heard func() (payloads []string)) {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), store.config.conn.Copy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "listen "+pgx.Identifier{store.sql.channel()}.Sanitize()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return func() (all []string) {
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), 150*time.Millisecond)
+			n, err := conn.WaitForNotification(ctx)
+			cancel()
+			if err != nil {
+				return all
+			}
+			all = append(all, n.Payload)
+		}
+	}
+}
+
+func TestNotifications(t *testing.T) {
+	t.Parallel()
+	store := openTest(t, nil)
+	heard := ears(t, store)
+	begun := time.Now()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			for range 50 {
+				if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a")}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	took := time.Since(begun)
+	got := heard()
+	if most := int(took/announcePause) + 2; len(got) < 1 || len(got) > min(most, 500) {
+		t.Errorf("%d notifications of 1,000 sends in %v, want 1 to %d", len(got), took, most)
+	}
+	t.Logf("%d notifications of 1,000 sends in %v", len(got), took)
+
+	tx, err := store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (txSender{store, inTx(tx)}).Send(t.Context(), []*symphony.Envelope{anEnvelope("a"), anEnvelope("b", inGroup("g"))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Pool().Exec(t.Context(), store.sql.in("select symphony.dispatch('a')")); err != nil {
+		t.Fatal(err)
+	}
+	if got := heard(); len(got) > 0 {
+		t.Errorf("sends in transactions have told %v", got)
+	}
+	store.Wake("later")
+	if got := heard(); !slices.Equal(got, []string{"later"}) {
+		t.Errorf("Wake has told %v", got)
+	}
+}
+
+// TestNotifyIsNotPartOfTheInsert: no transaction that stores messages has a notification: they would wait for each other.
+func TestNotifyIsNotPartOfTheInsert(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	p, through := throughProxy(t, dsn)
+	store := openDSN(t, through, nil)
+	begin := 0
+	var mu sync.Mutex
+	p.on(func(statement string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if stores(statement) && strings.Contains(statement, "notify") || strings.HasPrefix(statement, "begin") {
+			begin++
+		}
+		return false
+	})
+	for _, env := range []*symphony.Envelope{anEnvelope("a"), anEnvelope("b", withKey("k", 0)), anEnvelope("c", inGroup("g"))} {
+		if _, err := store.Send(t.Context(), []*symphony.Envelope{env}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if begin > 0 {
+		t.Errorf("%d statements store and tell, or begin transactions", begin)
+	}
+}
+
+// TestVacuum: without autovacuum, old rows go all the same.
+func TestVacuum(t *testing.T) {
+	t.Parallel()
+	server := ownServer(t, map[string]string{"autovacuum": "off"})
+	log := newLines()
+	store := openDSN(t, server.DSN("postgres"), &Options{Logger: slog.New(log), History: HistoryOff})
+	const n = 30_000
+	for range n / 1000 {
+		var envs []*symphony.Envelope
+		for range 1000 {
+			envs = append(envs, anEnvelope("a"))
+		}
+		if _, err := store.Send(t.Context(), envs); err != nil {
+			t.Fatal(err)
+		}
+		for done := 0; done < 1000; {
+			ds, err := store.Receive(t.Context(), claimFor("w", 1000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var verdicts []symphony.Verdict
+			for _, d := range ds {
+				verdicts = append(verdicts, symphony.Verdict{Token: d.Token, Outcome: symphony.Completed})
+			}
+			if err := store.Settle(t.Context(), verdicts); err != nil {
+				t.Fatal(err)
+			}
+			done += len(ds)
+		}
+	}
+	eventually(t, "old rows are vacuumed", 10*time.Second, func() bool {
+		return scalar[int](t, store, "select vacuum_count from pg_stat_user_tables where relname = 'messenger_messages'") > 0 &&
+			scalar[int](t, store, "select n_dead_tup from pg_stat_user_tables where relname = 'messenger_messages'") < n/2
+	})
+	eventually(t, "counters are folded", 5*time.Second, func() bool {
+		return scalar[int](t, store, "select count(*) from symphony.messenger_stats_deltas") < 100
+	})
+	countsAreExact(t, store)
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	if len(log.all) > 0 {
+		t.Errorf("logged: %v", log.all)
+	}
+}
+
+// TestNotTheOwner: a role that may use the tables but not vacuum them is told so once, and works.
+func TestNotTheOwner(t *testing.T) {
+	t.Parallel()
+	dsn := roleDSN(t, nil)
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := u.User.Username()
+	u.User = url.User("postgres")
+	owner := openDSN(t, u.String(), nil)
+	for _, text := range []string{"grant usage on schema symphony to ", "grant select, insert, update, delete on all tables in schema symphony to ", "grant usage on all sequences in schema symphony to "} {
+		if _, err := owner.upkeep.Exec(t.Context(), text+role); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := newLines()
+	store := openDSNOnly(t, dsn, &Options{Logger: slog.New(log)})
+	if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a"), anEnvelope("b", withKey("k", 0), inGroup("g"))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := handleAll(t.Context(), store, 2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Maintain(t.Context()); err != nil {
+		t.Error("Maintain:", err)
+	}
+	store.service.changed(2 * vacuumRows) // it is about time
+	_ = pause(t.Context(), vacuumEvery+2*tendEvery)
+	eventually(t, "a warning", 5*time.Second, func() bool { log.mu.Lock(); defer log.mu.Unlock(); return len(log.all) > 0 })
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	for what, n := range log.all {
+		if n != 1 || !strings.Contains(what, "may not vacuum") {
+			t.Errorf("logged %d times: %s", n, what)
+		}
+	}
+}
+
+// openDSNOnly does not migrate.
+func openDSNOnly(t *testing.T, dsn string, opts *Options) *Transport {
+	t.Helper()
+	store, err := Open(t.Context(), dsn, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
