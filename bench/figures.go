@@ -10,49 +10,66 @@ import (
 	"time"
 )
 
-// sizes says how much is done for each figure.
-type sizes struct {
-	Drain      int           `json:"drain"`        // messages, loaded beforehand
-	Batch      int           `json:"batch"`        // messages in one call
-	Goroutines int           `json:"goroutines"`   // that dispatch
-	For        time.Duration `json:"for_ns"`       // single and batch: for so long
-	Rate       int           `json:"latency_rate"` // messages a second
-	Latency    time.Duration `json:"latency_for_ns"`
-}
-
-// A figure measures one fresh system and returns what it found by name.
+// A figure measures one fresh system and returns what it found.
 type figure struct {
-	name string
-	unit string
-	run  func(ctx context.Context, s system, n sizes) (map[string]float64, error)
+	name       string // of what it finds, or what the names of that have in common
+	option     string // that selects it; "": name
+	sends      bool   // it is about goroutines that send
+	goroutines int    // so many; 0: as many as the sizes say
+	run        func(ctx context.Context, s system, n sizes) ([]value, error)
 }
 
-func figures() []figure {
+// A value is what a figure found.
+type value struct {
+	figure, unit string
+	is           float64
+}
+
+func sqliteFigures() []figure {
 	return []figure{
-		{"drain", "msg/s", drain},
-		{"single", "msg/s", single},
-		{"batch", "msg/s", batch},
-		{"latency", "ms", latency},
+		{name: "drain", run: drain},
+		{name: "single", sends: true, run: single("single")},
+		{name: "batch", sends: true, run: batch},
+		{name: "latency", run: latency},
 	}
 }
 
-// patience bounds every wait: a lost message must end the run, not hang it.
-const patience = 5 * time.Minute
+// postgresFigures are in an order in which those that are compared come soon after each other.
+func postgresFigures() []figure {
+	return []figure{
+		{name: "drain", run: drain},
+		{name: "drain_5m_behind", run: behind},
+		{name: "drain_1m_delayed", run: delayed},
+		{name: "single_8", option: "single", sends: true, goroutines: 8, run: single("single_8")},
+		{name: "single_64", option: "single", sends: true, goroutines: 64, run: single("single_64")},
+		{name: "batch", sends: true, run: batch},
+		{name: "latency", run: usual(latency)},
+		{name: "idle_cpu", run: usual(idle)},
+		{name: "sustained", sends: true, run: sustained},
+		{name: "claim", run: claim},
+		{name: "rss_idle", run: resident},
+	}
+}
+
+// usual measures ours with the settings that a user gets who sets none.
+func usual(run func(context.Context, system, sizes) ([]value, error)) func(context.Context, system, sizes) ([]value, error) {
+	return func(ctx context.Context, s system, n sizes) ([]value, error) {
+		if y, ok := s.(*symphonySystem); ok {
+			y.settings = symphonySettings{}
+		}
+		return run(ctx, s, n)
+	}
+}
 
 // drain loads the store, then measures from the start of the worker until nothing is left unfinished.
-func drain(ctx context.Context, s system, n sizes) (map[string]float64, error) {
-	for first := 0; first < n.Drain; first += n.Batch {
-		if err := s.insertMany(ctx, newJobs(first, min(n.Batch, n.Drain-first))); err != nil {
-			return nil, fmt.Errorf("load: %w", err)
-		}
-	}
-	if err := stored(ctx, s, n.Drain); err != nil {
+func drain(ctx context.Context, s system, n sizes) ([]value, error) {
+	if err := load(ctx, s, n); err != nil {
 		return nil, err
 	}
 	seen := newTally(n.Drain)
 	began := time.Now()
 	var took time.Duration
-	err := whileWorking(ctx, s, func(j job) { seen.add(j.N) }, func(ctx context.Context) error {
+	err := whileWorking(ctx, s, shift{handle: func(j job) { seen.add(j.N) }, do: func(ctx context.Context) error {
 		if err := seen.wait(ctx); err != nil {
 			return err
 		}
@@ -61,24 +78,47 @@ func drain(ctx context.Context, s system, n sizes) (map[string]float64, error) {
 		}
 		took = time.Since(began)
 		return nil
-	})
-	return map[string]float64{"drain": float64(n.Drain) / took.Seconds()}, err
+	}})
+	return []value{{"drain", "msg/s", float64(n.Drain) / took.Seconds()}}, err
+}
+
+// load fills the store, and leaves it like one that has grown.
+func load(ctx context.Context, s system, n sizes) error {
+	for first := 0; first < n.Drain; first += n.Batch {
+		if err := s.insertMany(ctx, newJobs(first, min(n.Batch, n.Drain-first))); err != nil {
+			return fmt.Errorf("load: %w", err)
+		}
+	}
+	if err := stored(ctx, s, n.Drain); err != nil {
+		return err
+	}
+	return tidy(ctx, s)
+}
+
+// tidy does nothing for systems that need it not.
+func tidy(ctx context.Context, s system) error {
+	if t, ok := s.(probe); ok {
+		return t.tidy(ctx)
+	}
+	return nil
 }
 
 // single measures concurrent calls that send one message each; nothing works meanwhile.
-func single(ctx context.Context, s system, n sizes) (map[string]float64, error) {
-	rate, err := insertFor(ctx, s, n, 1, func(ctx context.Context, first int) error {
-		return s.insert(ctx, newJob(first))
-	})
-	return map[string]float64{"single": rate}, err
+func single(name string) func(context.Context, system, sizes) ([]value, error) {
+	return func(ctx context.Context, s system, n sizes) ([]value, error) {
+		rate, err := insertFor(ctx, s, n, 1, func(ctx context.Context, first int) error {
+			return s.insert(ctx, newJob(first))
+		})
+		return []value{{name, "msg/s", rate}}, err
+	}
 }
 
 // batch measures concurrent calls that send n.Batch messages each; nothing works meanwhile.
-func batch(ctx context.Context, s system, n sizes) (map[string]float64, error) {
+func batch(ctx context.Context, s system, n sizes) ([]value, error) {
 	rate, err := insertFor(ctx, s, n, n.Batch, func(ctx context.Context, first int) error {
 		return s.insertMany(ctx, newJobs(first, n.Batch))
 	})
-	return map[string]float64{"batch": rate}, err
+	return []value{{"batch", "msg/s", rate}}, err
 }
 
 // insertFor repeats send on all goroutines until the time is up, and counts every message that the
@@ -109,7 +149,7 @@ func insertFor(ctx context.Context, s system, n sizes, each int, send func(ctx c
 
 // latency sends at a fixed rate, whatever the answers take (an open loop: a slow system cannot slow
 // down what it is asked), and measures from each call of insert to the start of its handler.
-func latency(ctx context.Context, s system, n sizes) (map[string]float64, error) {
+func latency(ctx context.Context, s system, n sizes) ([]value, error) {
 	total := int(float64(n.Rate) * n.Latency.Seconds())
 	seen := newTally(total)
 	waits := make([]atomic.Int64, total) // nanoseconds, of the first delivery
@@ -120,7 +160,7 @@ func latency(ctx context.Context, s system, n sizes) (map[string]float64, error)
 		}
 		seen.add(j.N)
 	}
-	err := whileWorking(ctx, s, handle, func(ctx context.Context) error {
+	err := whileWorking(ctx, s, shift{handle: handle, takes: n.Latency, do: func(ctx context.Context) error {
 		if err := warmUp(ctx, s); err != nil {
 			return err
 		}
@@ -141,14 +181,20 @@ func latency(ctx context.Context, s system, n sizes) (map[string]float64, error)
 			return err
 		}
 		return emptied(ctx, s)
-	})
-	sorted := make([]float64, total)
+	}})
+	all := make([]time.Duration, total)
 	for i := range waits {
-		sorted[i] = time.Duration(waits[i].Load()).Seconds() * 1e3
+		all[i] = time.Duration(waits[i].Load())
 	}
-	slices.Sort(sorted)
-	at := func(q float64) float64 { return sorted[int(q*float64(total-1))] }
-	return map[string]float64{"latency_p50": at(0.50), "latency_p95": at(0.95), "latency_p99": at(0.99)}, err
+	slices.Sort(all)
+	return []value{
+		{"latency_p50", "ms", quantile(all, 0.50)}, {"latency_p95", "ms", quantile(all, 0.95)}, {"latency_p99", "ms", quantile(all, 0.99)},
+	}, err
+}
+
+// quantile returns in milliseconds what a fraction q of sorted is not above.
+func quantile(sorted []time.Duration, q float64) float64 {
+	return sorted[int(q*float64(len(sorted)-1))].Seconds() * 1e3
 }
 
 // pace calls do total times, at rate a second; when it is late it catches up at once.

@@ -15,13 +15,10 @@ import (
 
 // An origin says where, when and with what the figures were taken: the first line of the results.
 type origin struct {
-	Machine  machine           `json:"machine"`
-	Date     time.Time         `json:"date"`
-	Versions map[string]string `json:"versions"`
-	Rounds   int               `json:"rounds"`
-	Sizes    sizes             `json:"sizes"`
-	River    riverSettings     `json:"river"`
-	Symphony symphonySettings  `json:"symphony"`
+	Machine  machine             `json:"machine"`
+	Date     time.Time           `json:"date"`
+	Versions map[string]string   `json:"versions"`
+	Stores   map[string]settings `json:"stores"`
 }
 
 type machine struct {
@@ -43,7 +40,10 @@ func versions(ctx context.Context) (map[string]string, error) {
 	if !ok {
 		return nil, errors.New("this program has no build information")
 	}
-	wanted := []string{"github.com/riverqueue/river", "github.com/riverqueue/river/riverdriver/riversqlite", "modernc.org/sqlite"}
+	wanted := []string{
+		"github.com/riverqueue/river", "github.com/riverqueue/river/riverdriver/riversqlite", "github.com/riverqueue/river/riverdriver/riverpgxv5",
+		"modernc.org/sqlite", "github.com/jackc/pgx/v5",
+	}
 	for _, m := range info.Deps {
 		if slices.Contains(wanted, m.Path) {
 			found[m.Path] = m.Version

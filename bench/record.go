@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,15 +12,16 @@ import (
 
 // A record is one line of the results: a figure of one system, or a ratio of two.
 type record struct {
-	Figure  string    `json:"figure"`
-	System  string    `json:"system,omitempty"`
-	Versus  string    `json:"vs,omitempty"` // of a ratio: Symphony against this one
-	Store   string    `json:"store"`
-	Sync    string    `json:"sync"`
-	History string    `json:"history"`
-	Value   float64   `json:"value"` // the median of Runs
-	Unit    string    `json:"unit,omitempty"`
-	Runs    []float64 `json:"runs"` // one a round; of a ratio: that of the two runs of the round
+	Figure     string    `json:"figure"`
+	System     string    `json:"system,omitempty"` // of a ratio: both are of this system
+	Versus     string    `json:"vs,omitempty"`     // of a ratio: Symphony against this one
+	Store      string    `json:"store"`
+	Sync       string    `json:"sync"`
+	History    string    `json:"history"`
+	Goroutines int       `json:"goroutines,omitempty"` // that send, where that is the question
+	Value      float64   `json:"value"`                // the median of Runs
+	Unit       string    `json:"unit,omitempty"`
+	Runs       []float64 `json:"runs"` // one a round; of a ratio: that of the two runs of the round
 }
 
 // ours is the system that the others are compared with.
@@ -30,33 +32,78 @@ const ours = "symphony"
 func (r *results) records() []record {
 	var figures, ratios []record
 	for _, k := range r.order {
-		runs := r.runs[k]
-		figures = append(figures, newRecord(record{
-			Figure: k.figure, System: k.system, Store: k.store, Sync: k.sync, History: k.history, Unit: k.unit,
-		}, runs))
-		if k.system == ours || !slices.Contains([]string{"drain", "single", "batch", "latency_p95"}, k.figure) {
+		figures = append(figures, k.record(r.runs[k]))
+		if k.system == ours || k.system == "bare" || !slices.Contains(compared, k.figure) || r.slower(k) {
 			continue
 		}
 		mine := k
 		mine.system = ours
-		ratio := make([]float64, 0, len(runs))
-		for i, theirs := range runs[:min(len(runs), len(r.runs[mine]))] {
-			if k.unit == "ms" {
-				ratio = append(ratio, theirs/r.runs[mine][i])
-			} else {
-				ratio = append(ratio, r.runs[mine][i]/theirs)
-			}
+		over, under := r.runs[mine], r.runs[k]
+		if k.unit == "ms" {
+			over, under = under, over
 		}
-		if len(ratio) > 0 {
-			ratios = append(ratios, newRecord(record{
-				Figure: k.figure + "_ratio", Versus: k.system, Store: k.store, Sync: k.sync, History: k.history,
-			}, ratio))
+		if runs := ratio(over, under); len(runs) > 0 {
+			q := k
+			q.figure, q.system, q.unit = k.figure+"_ratio", "", ""
+			one := q.record(runs)
+			one.Versus = k.system
+			ratios = append(ratios, one)
 		}
 	}
-	return append(figures, ratios...)
+	return append(figures, slices.Concat(ratios, r.quotients())...)
 }
 
-func newRecord(r record, runs []float64) record {
+// compared are the figures of ours that are divided by those of others.
+var compared = []string{"drain", "single", "single_8", "single_64", "batch", "latency_p95", "sustained"}
+
+// slower reports whether another way of the same peer to send batches was faster: ours is compared with the best one.
+func (r *results) slower(k key) bool {
+	other := map[string]string{"river": "river_fast", "river_fast": "river"}[k.system]
+	best := k
+	best.system = other
+	return k.figure == "batch" && len(r.runs[best]) > 0 && median(r.runs[best]) > median(r.runs[k])
+}
+
+// quotients are ratios with names of their own: of two figures of ours, or of ours and the bare limit.
+func (r *results) quotients() (all []record) {
+	for _, q := range []struct{ figure, over, under, by, history string }{
+		{"drain_vs_bare", "drain", "drain", "bare", "off"},
+		{"drain_5m_behind_vs_drain", "drain_5m_behind", "drain", ours, "off"},
+		{"drain_1m_delayed_vs_drain", "drain_1m_delayed", "drain", ours, "off"},
+		{"sustained_last_vs_first", "sustained_last_third", "sustained_first_third", ours, "on"},
+	} {
+		for _, k := range r.order {
+			if k.figure != q.over || k.system != ours || k.history != q.history {
+				continue
+			}
+			under := k
+			under.figure, under.system = q.under, q.by
+			if runs := ratio(r.runs[k], r.runs[under]); len(runs) > 0 {
+				k.figure, k.unit = q.figure, ""
+				one := k.record(runs)
+				if q.by != ours {
+					one.System, one.Versus = "", q.by
+				}
+				all = append(all, one)
+			}
+		}
+	}
+	return all
+}
+
+// ratio divides round by round, as far as both were measured.
+func ratio(over, under []float64) []float64 {
+	runs := make([]float64, min(len(over), len(under)))
+	for i := range runs {
+		runs[i] = over[i] / under[i]
+	}
+	return runs
+}
+
+func (k key) record(runs []float64) record {
+	r := record{
+		Figure: k.figure, System: k.system, Store: k.store, Sync: k.sync, History: k.history, Goroutines: k.goroutines, Unit: k.unit,
+	}
 	r.Value = rounded(median(runs))
 	for _, v := range runs {
 		r.Runs = append(r.Runs, rounded(v))
@@ -98,13 +145,13 @@ func write(w io.Writer, o origin, rs []record) error {
 
 // table writes records for people, in Markdown, as docs/benchmarks.md has them.
 func table(w io.Writer, rs []record) {
-	fmt.Fprintf(w, "\n| figure | synchronous | of | history | median | rounds |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(w, "\n| store | figure | synchronous | of | history | median | rounds |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range rs {
-		of, unit := r.System, " "+r.Unit
+		of, unit := r.System, cmp.Or(r.Unit, "×")
 		if r.Versus != "" {
-			of, unit = ours+" / "+r.Versus, " ×"
+			of = ours + " / " + r.Versus
 		}
 		rounds := strings.ReplaceAll(strings.Trim(fmt.Sprint(r.Runs), "[]"), " ", ", ")
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %v%s | %s |\n", r.Figure, r.Sync, of, r.History, r.Value, unit, rounds)
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %v %s | %s |\n", r.Store, r.Figure, r.Sync, of, r.History, r.Value, unit, rounds)
 	}
 }

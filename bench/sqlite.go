@@ -11,8 +11,7 @@ import (
 	_ "modernc.org/sqlite" // the driver that both systems run on
 )
 
-// A sqliteProbe looks at a system's file over a connection of its own, so that asking how much is left
-// takes no turn of the connection that works.
+// A sqliteProbe is the probe of a file.
 type sqliteProbe struct {
 	db    *sql.DB
 	count string // the query that counts what is left
@@ -25,7 +24,12 @@ func (p *sqliteProbe) left(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-func openProbe(ctx context.Context, path, count string) (*sqliteProbe, error) {
+// tidy has nothing to do: nothing of what SQLite's own connections have not done is left to others.
+func (p *sqliteProbe) tidy(context.Context) error { return nil }
+
+func (p *sqliteProbe) close() error { return p.db.Close() }
+
+func openSQLiteProbe(ctx context.Context, path, count string) (*sqliteProbe, error) {
 	db, err := sql.Open("sqlite", sqliteDSN(path, "query_only(1)", "busy_timeout(5000)"))
 	if err != nil {
 		return nil, fmt.Errorf("open probe: %w", err)

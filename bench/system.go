@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"strconv"
+
+	"github.com/symphony-messenger/symphony/internal/pgserver"
 )
 
 // A system is one queue on one fresh store. insert and insertMany return when the jobs are durable, as
@@ -17,18 +19,29 @@ type system interface {
 	close() error
 }
 
+// A probe looks at a system's store over a connection of its own, so that asking how much is left takes
+// no turn of a connection that works.
+type probe interface {
+	left(ctx context.Context) (int, error)
+	// tidy does for a store what time would: it is called when much has been loaded at once.
+	tidy(ctx context.Context) error
+	close() error
+}
+
 // A peer is a way to get a system: River or this project, on one store, with one set of settings.
 type peer struct {
 	name    string
-	store   string
-	history string // "on": what is done stays readable; "off": it is deleted
+	history string   // "on": what is done stays readable; "off": it is deleted
+	figures []string // that it is measured for
 	open    func(ctx context.Context, at place) (system, error)
 }
 
-// A place is where a peer puts its store, and how durable it must be.
+// A place is where a peer puts its store, and how durable it must be. It is fresh and empty.
 type place struct {
-	dir  string // fresh and empty
-	sync string // "full" or "normal"
+	sync     string           // "full" or "normal"; of PostgreSQL "on"
+	dir      string           // of SQLite: a directory
+	database string           // of PostgreSQL: the URL of a database
+	server   *pgserver.Server // which has that database
 }
 
 // A job is the message of all figures: 200 bytes of JSON, for every system the same.

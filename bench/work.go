@@ -42,9 +42,19 @@ func (t *tally) wait(ctx context.Context) error {
 	}
 }
 
+// patience bounds every wait, beside the time that a figure takes by itself: a lost message must end the run, not hang it.
+const patience = 5 * time.Minute
+
+// A shift is a time in which a system works.
+type shift struct {
+	handle func(job)
+	takes  time.Duration // beside waiting
+	do     func(context.Context) error
+}
+
 // whileWorking runs do while the system works, then stops the system.
-func whileWorking(ctx context.Context, s system, handle func(job), do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func whileWorking(ctx context.Context, s system, w shift) error {
+	ctx, cancel := context.WithTimeout(ctx, w.takes+patience)
 	defer cancel()
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -52,31 +62,39 @@ func whileWorking(ctx context.Context, s system, handle func(job), do func(conte
 	defer stop()
 	worked := make(chan error, 1)
 	go func() {
-		err := s.work(working, handle)
+		err := s.work(working, w.handle)
 		if working.Err() == nil {
 			fail(fmt.Errorf("the worker ended by itself: %w", err))
 		}
 		worked <- err
 	}()
-	err := do(ctx)
+	err := w.do(ctx)
 	stop()
 	return errors.Join(err, <-worked)
 }
 
 // emptied blocks until the store has recorded all messages as done.
 func emptied(ctx context.Context, s system) error {
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
 	for {
 		n, err := s.left(ctx)
 		if err != nil || n == 0 {
 			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
+		if pause(ctx, time.Millisecond) != nil {
 			return fmt.Errorf("%d messages were handled and not recorded as done: %w", n, context.Cause(ctx))
 		}
+	}
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 }
 

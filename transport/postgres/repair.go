@@ -66,15 +66,24 @@ func raw(ids []symphony.ID) [][16]byte {
 func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
 	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor, ids []symphony.ID) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
 		refused = make(map[symphony.ID]error)
-		err = ex.query(ctx, t.sql.keepKeys, []any{raw(ids)}, func(scan scanner) error {
-			var id, holder symphony.ID
-			var key string
-			err := scan((*[16]byte)(&id), &key, (*[16]byte)(&holder))
-			refused[id] = &monitor.KeyTakenError{Key: key, Holder: holder}
-			return err
-		})
-		if err != nil {
-			return nil, nil, err
+		// Who has taken a key a moment ago is seen by the next statement only.
+		for unseen := true; unseen; {
+			unseen = false
+			err = ex.query(ctx, t.sql.keepKeys, []any{raw(ids)}, func(scan scanner) error {
+				var id symphony.ID
+				var holder *string
+				var key string
+				if err := scan((*[16]byte)(&id), &key, &holder); err != nil || holder == nil {
+					unseen = err == nil
+					return err
+				}
+				by, err := symphony.ParseID(*holder)
+				refused[id] = &monitor.KeyTakenError{Key: key, Holder: by}
+				return err
+			})
+			if err != nil {
+				return nil, nil, err
+			}
 		}
 		var free []symphony.ID
 		for _, id := range ids {

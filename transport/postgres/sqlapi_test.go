@@ -35,28 +35,37 @@ type wished struct {
 }
 
 func wishPrio(n int) wish { return wish{[]symphony.Stamp{symphony.Priority(n)}, "priority", n, "int"} }
+
 func wishDelay(d time.Duration) wish {
 	return wish{[]symphony.Stamp{symphony.Delay(d)}, "delay", sqlInterval(d), "interval"}
 }
+
 func wishExpires(d time.Duration) wish {
 	return wish{[]symphony.Stamp{symphony.Expires(d)}, "expires", sqlInterval(d), "interval"}
 }
+
 func wishAt(t time.Time) wish {
 	return wish{[]symphony.Stamp{symphony.At(t)}, "at", t.UTC().Format("2006-01-02 15:04:05.999999999Z07:00"), "timestamptz"}
 }
+
 func wishInQueue(s string) wish { return wish{[]symphony.Stamp{symphony.Queue(s)}, "queue", s, "text"} }
+
 func wishGroup(s string) wish {
 	return wish{[]symphony.Stamp{symphony.Group(s)}, "group_key", s, "text"}
 }
+
 func wishKey(s string) wish {
 	return wish{[]symphony.Stamp{symphony.IdempotencyKey(s, 24*time.Hour)}, "idempotency_key", s, "text"}
 }
+
 func wishRetries(n int) wish {
 	return wish{[]symphony.Stamp{symphony.MaxRetries(n)}, "max_retries", int64(n), "bigint"}
 }
+
 func wishTags(ts ...string) wish {
 	return wish{[]symphony.Stamp{symphony.Tag(ts...)}, "tags", ts, "text[]"}
 }
+
 func wishHeaders(h map[string]string) wish {
 	var stamps []symphony.Stamp
 	for _, name := range slices.Sorted(maps.Keys(h)) {
@@ -191,12 +200,41 @@ func sqlCases() map[string][]wished {
 			opt(wishTags(strings.Fields(rep("t ", 16))...)), opt(wishTags(strings.Fields(rep("t ", 17))...)), opt(wishTags("NULL", "null", `"`, `\`, "{a,b}", ",", " ", "'")),
 		},
 		"bodies": {
-			{body: `{"a":"` + rep("x", big-8) + `"}`}, {body: `{"a":"` + rep("x", big-7) + `"}`}, {body: rep("x", big), content: "a/b"}, {body: rep("x", big+1), content: "a/b"},
-			{body: ` { "b" : 1.0 , "a" : [ ] , "b" : 1e2 } `}, {body: `{"a":"\u0000"}`}, {body: "1"}, {body: "null"}, {body: `"x"`}, {body: `"\u00e4ä🎉"`}, {body: "\t[\n]\r\n"}, {body: "1.0"}, {body: "1e999"},
-			{body: "-0"}, {body: "12345678901234567890123456789.0123456789"}, {body: " "}, {body: "{"}, {body: "{}x"}, {body: "nul"}, {body: "01"}, {body: "[1,]"}, {body: "{'a':1}"}, {body: "NaN"}, {body: "\"a\nb\""},
-			{body: `"\x"`}, {body: `"\ud83c\udf89"`}, {body: `"\ud83c"`}, {body: rep("[", 3000) + rep("]", 3000)},
-			{body: "\x00\xff", content: "application/octet-stream"}, {body: "\xff", content: "text/plain; charset=utf-8"}, {body: "x", content: rep("c", 255)}, {body: "x", content: rep("c", 256)},
-			{body: "x", content: "a\nb"}, {body: "x", content: "ä"}, {body: "x", content: "Application/JSON"},
+			{body: `{"a":"` + rep("x", big-8) + `"}`},
+			{body: `{"a":"` + rep("x", big-7) + `"}`},
+			{body: rep("x", big), content: "a/b"},
+			{body: rep("x", big+1), content: "a/b"},
+			{body: ` { "b" : 1.0 , "a" : [ ] , "b" : 1e2 } `},
+			{body: `{"a":"\u0000"}`},
+			{body: "1"},
+			{body: "null"},
+			{body: `"x"`},
+			{body: `"\u00e4ä🎉"`},
+			{body: "\t[\n]\r\n"},
+			{body: "1.0"},
+			{body: "1e999"},
+			{body: "-0"},
+			{body: "12345678901234567890123456789.0123456789"},
+			{body: " "},
+			{body: "{"},
+			{body: "{}x"},
+			{body: "nul"},
+			{body: "01"},
+			{body: "[1,]"},
+			{body: "{'a':1}"},
+			{body: "NaN"},
+			{body: "\"a\nb\""},
+			{body: `"\x"`},
+			{body: `"\ud83c\udf89"`},
+			{body: `"\ud83c"`},
+			{body: rep("[", 3000) + rep("]", 3000)},
+			{body: "\x00\xff", content: "application/octet-stream"},
+			{body: "\xff", content: "text/plain; charset=utf-8"},
+			{body: "x", content: rep("c", 255)},
+			{body: "x", content: rep("c", 256)},
+			{body: "x", content: "a\nb"},
+			{body: "x", content: "ä"},
+			{body: "x", content: "Application/JSON"},
 		},
 		"times finer than a millisecond": {opt(wishAt(year(2400, 1500*time.Microsecond))), opt(wishAt(year(2400, time.Microsecond)))},
 		"JSON by dispatch_bytes": {

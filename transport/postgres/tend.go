@@ -15,6 +15,8 @@ const (
 	vacuumEvery = 2 * time.Second
 	vacuumRows  = 5000             // changed here; below that, only seldom
 	vacuumLate  = 60 * time.Second // also few rows are worth it then
+	// A server that hangs must not stop the upkeep for ever.
+	vacuumWithin = 10 * time.Minute
 )
 
 // hot are the tables that every message changes.
@@ -68,7 +70,9 @@ func (g *tending) look(ctx context.Context) error {
 	f := &g.t.floors
 	if f.suspect() {
 		var dead int64 // after a vacuum: those that it could not remove
-		err := g.t.upkeep.QueryRow(ctx, "select pg_catalog.pg_stat_get_dead_tuples(pg_catalog.to_regclass($1))", g.t.sql.in("symphony.messenger_messages")).Scan(&dead)
+		err := within(ctx, func(ctx context.Context) error {
+			return g.t.upkeep.QueryRow(ctx, "select pg_catalog.pg_stat_get_dead_tuples(pg_catalog.to_regclass($1))", g.t.sql.in("symphony.messenger_messages")).Scan(&dead)
+		})
 		if err != nil || dead < manyDead {
 			return err
 		}
@@ -85,7 +89,7 @@ func (g *tending) look(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	g.cost, err = g.t.lookBehind(ctx)
+	err = within(ctx, func(ctx context.Context) (err error) { g.cost, err = g.t.lookBehind(ctx); return err })
 	g.behind = time.Now()
 	return err
 }
@@ -98,14 +102,21 @@ func (g *tending) clean(ctx context.Context) error {
 		return nil
 	}
 	g.vacuumed = time.Now()
-	tag, err := g.t.upkeep.Exec(ctx, g.t.sql.turn, "vacuum", (vacuumEvery - tendEvery).Milliseconds())
+	ours := false
+	err := within(ctx, func(ctx context.Context) error {
+		tag, err := g.t.upkeep.Exec(ctx, g.t.sql.turn, "vacuum", (vacuumEvery - tendEvery).Milliseconds())
+		ours = tag.RowsAffected() > 0
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	s.changes.Add(-changes)
-	if tag.RowsAffected() == 0 {
+	if !ours {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, vacuumWithin)
+	defer cancel()
 	begun := time.Now()
 	_, err = g.t.upkeep.Exec(ctx, g.t.vacuumText(), pgx.QueryExecModeSimpleProtocol)
 	g.vacuum = time.Since(begun)

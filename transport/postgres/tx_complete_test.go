@@ -59,6 +59,7 @@ func (o *oneDelivery) Settle(context.Context, []symphony.Verdict) error { return
 func (o *oneDelivery) Renew(context.Context, string, []symphony.Token) (symphony.Renewal, error) {
 	return symphony.Renewal{}, nil
 }
+
 func (o *oneDelivery) Capabilities() symphony.Capabilities { return symphony.Capabilities{InTx: true} }
 
 // TestCompleteTwice: the second time the message is gone, and the transaction can still be committed or must be rolled back, but is never

@@ -358,6 +358,9 @@ declare
   _part record;
   _rest integer;
 begin
+  if _keep is null or _keep < interval '1 hour' then
+    raise exception using errcode = '22023', message = format('history kept for %s: must be an hour or more', coalesce(_keep::text, 'null'));
+  end if;
   perform pg_advisory_xact_lock(hashtextextended('symphony.messenger_partition', 0));
   for _part in
     select c.relname, substring(pg_get_expr(c.relpartbound, c.oid) from $re$TO [(]'([^']+)'[)]$re$)::timestamptz as ends
