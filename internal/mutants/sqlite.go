@@ -69,8 +69,8 @@ func sqliteMutants() []mutant {
 		},
 		{
 			"a duplicate is answered though nothing was stored", "sqlite", "send.go",
-			"	if len(envs) == 1 {\n		return t.sends.send(ctx, envs)\n	}\n	var rs []symphony.Receipt\n",
-			"	if len(envs) == 1 {\n		return t.sends.send(ctx, envs)\n	}\n	var rs []symphony.Receipt\n	for _, env := range envs {\n		if env.Key == \"\" {\n			continue\n		}\n		if err := t.write(ctx, func(q *queries) error {\n			_, _, err := (&inserting{t: t, q: q, now: t.clock()}).takeKey(env)\n			return err\n		}); err != nil {\n			return nil, err\n		}\n	}\n",
+			"		rs, err = t.store(ctx, envs)\n",
+			"		for _, env := range envs {\n			if env.Key == \"\" {\n				continue\n			}\n			if err := t.write(ctx, func(q *queries) error {\n				_, _, err := (&inserting{t: t, q: q, now: t.clock()}).takeKey(env)\n				return err\n			}); err != nil {\n				return nil, err\n			}\n		}\n		rs, err = t.store(ctx, envs)\n",
 			"key/nothing stored",
 		},
 		{
@@ -123,8 +123,8 @@ func sqliteMutants() []mutant {
 		},
 		{
 			"the batch is half stored", "sqlite", "send.go",
-			"	err := t.write(ctx, func(q *queries) (err error) {\n		rs, err = t.insert(q, envs)\n		return err\n	})\n	if err != nil {\n		return nil, t.fail(\"send to\", err)\n	}\n	return rs, nil\n",
-			"	for _, env := range envs {\n		if err := t.write(ctx, func(q *queries) error {\n			some, err := t.insert(q, []*symphony.Envelope{env})\n			rs = append(rs, some...)\n			return err\n		}); err != nil {\n			return nil, t.fail(\"send to\", err)\n		}\n	}\n	return rs, nil\n",
+			"	err = t.write(ctx, func(q *queries) error {\n		rs, err = t.insert(q, envs)\n		return err\n	})\n	return rs, err\n",
+			"	for _, env := range envs {\n		if err := t.write(ctx, func(q *queries) error {\n			some, err := t.insert(q, []*symphony.Envelope{env})\n			rs = append(rs, some...)\n			return err\n		}); err != nil {\n			return nil, err\n		}\n	}\n	return rs, nil\n",
 			"send/all or none",
 		},
 		{
