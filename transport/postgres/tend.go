@@ -88,8 +88,7 @@ func (g *tending) look(ctx context.Context) error {
 	if !on || time.Since(g.behind) < wait {
 		return nil
 	}
-	var err error
-	err = within(ctx, func(ctx context.Context) (err error) { g.cost, err = g.t.lookBehind(ctx); return err })
+	err := within(ctx, func(ctx context.Context) (err error) { g.cost, err = g.t.lookBehind(ctx); return err })
 	g.behind = time.Now()
 	return err
 }
