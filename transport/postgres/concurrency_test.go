@@ -205,15 +205,14 @@ func (s *storm) repair() {
 			continue
 		}
 		answers, err := s.store.DiscardFailed(s.ctx, ids)
-		if s.ok("DiscardFailed", err) {
-			s.mu.Lock()
-			for i, a := range answers {
-				if a == nil {
-					s.gone[ids[i]] = true
-				}
+		s.ok("DiscardFailed", err)
+		s.mu.Lock()
+		for i, id := range ids {
+			if err != nil || answers[i] == nil { // a call that the end of the storm interrupts may have been carried out
+				s.gone[id] = true
 			}
-			s.mu.Unlock()
 		}
+		s.mu.Unlock()
 	}
 }
 

@@ -54,7 +54,7 @@ func (c *testClock) advance(tb testing.TB, d time.Duration) {
 	tb.Helper()
 	ahead := time.Duration(c.ahead.Add(int64(d)))
 	text := fmt.Sprintf("create or replace function symphony.clock() returns timestamptz language sql volatile parallel safe as "+
-		"'select pg_catalog.clock_timestamp() + interval ''%.6f seconds'''", ahead.Seconds())
+		"'select pg_catalog.clock_timestamp() + %.6f * interval ''1 second'''", ahead.Seconds())
 	if _, err := c.store.upkeep.Exec(tb.Context(), c.store.sql.in(text)); err != nil {
 		tb.Fatal(err)
 	}
