@@ -153,7 +153,7 @@ const choreRows = 2000
 // become due, and lets the next members of groups run. changed says that there may be more to claim than before.
 func (t *Transport) chores(ctx context.Context, l look) (changed bool, err error) {
 	if l.dead != nil && *l.dead <= 0 {
-		n, err := t.number(ctx, t.sql.in("select symphony.messenger_sweep($1, $2)"), string(t.options.History), t.options.Name)
+		n, err := t.number(ctx, t.sql.sweep, string(t.options.History), t.options.Name, false)
 		if err != nil {
 			return changed, fmt.Errorf("take back what dead workers held: %w", err)
 		}
@@ -167,7 +167,7 @@ func (t *Transport) chores(ctx context.Context, l look) (changed bool, err error
 		changed = changed || n > 0
 	}
 	if l.woken || changed {
-		n, err := t.number(ctx, t.sql.in("select symphony.messenger_advance($1)"), choreRows)
+		n, err := t.number(ctx, t.sql.advance, choreRows)
 		if err != nil {
 			return changed, fmt.Errorf("let groups go on: %w", err)
 		}
@@ -182,7 +182,7 @@ func (t *Transport) chores(ctx context.Context, l look) (changed bool, err error
 // promote makes everything claimable that has become due.
 func (t *Transport) promote(ctx context.Context) (all int, err error) {
 	for {
-		n, err := t.number(ctx, t.sql.in("select symphony.messenger_promote($1)"), choreRows)
+		n, err := t.number(ctx, t.sql.promote, choreRows)
 		if all += n; err != nil {
 			return all, fmt.Errorf("make messages due: %w", err)
 		}
@@ -199,7 +199,7 @@ func (t *Transport) joined(ctx context.Context, envs []*symphony.Envelope) {
 	}
 	_, err := t.promote(ctx) // those of the group that have become due meanwhile were there first
 	if err == nil {
-		_, err = t.number(ctx, t.sql.in("select symphony.messenger_advance($1)"), choreRows)
+		_, err = t.number(ctx, t.sql.advance, choreRows)
 	}
 	if err != nil {
 		t.service.complain("let groups go on", err)

@@ -18,9 +18,9 @@ func (t *Transport) Maintain(ctx context.Context) (more bool, err error) {
 		what, text string
 		args       []any
 	}{
-		{"drop old history", t.sql.in("select symphony.messenger_partition($1 * interval '1 millisecond')"), []any{t.options.Retention.Milliseconds()}},
+		{"drop old history", t.sql.partition, []any{t.options.Retention.Milliseconds()}},
 		{"drop old keys", t.sql.dropKeys, []any{maintainRows}},
-		{"take back what nobody has", t.sql.in("select symphony.messenger_sweep($1, $2, true)"), []any{string(t.options.History), t.options.Name}},
+		{"take back what nobody has", t.sql.sweep, []any{string(t.options.History), t.options.Name, true}},
 		{"end what expired", t.sql.expire, []any{maintainRows, string(t.options.History), t.options.Name}},
 	} {
 		var n int

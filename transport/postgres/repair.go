@@ -157,7 +157,7 @@ func (t *Transport) Cancel(ctx context.Context, id symphony.ID) (monitor.Record,
 	}
 	var answer *string
 	err := t.retry(ctx, func(ctx context.Context) error {
-		return t.work.QueryRow(ctx, t.sql.in("select symphony.messenger_cancel($1, $2, $3)"), [16]byte(id), string(t.options.History), t.options.Name).Scan(&answer)
+		return t.work.QueryRow(ctx, t.sql.cancel, [16]byte(id), string(t.options.History), t.options.Name).Scan(&answer)
 	})
 	if err == nil && answer == nil {
 		err = monitor.ErrNotFound
