@@ -90,6 +90,25 @@ func TestHandlerThatEndsItsGoroutineHoldsNothingUp(t *testing.T) {
 	})
 }
 
+// A worker that ends as idle has told the store of its subscribers, and has looked for messages.
+func TestIdleCountsFromWhenTheStoreKnowsTheWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done := 0
+		e := endless(Limits{Idle: 100 * time.Millisecond, Messages: 1}, func(*Job[int]) { done++ })
+		opened := 0
+		e.Open = func(context.Context) error {
+			time.Sleep(time.Second)
+			if opened++; opened < 3 {
+				return errors.New("the store is not there")
+			}
+			return nil
+		}
+		if stuck, err := e.Run(t.Context()); err != nil || stuck != nil || opened != 3 || done != 1 {
+			t.Errorf("opened %d times, %d jobs done, %v, %v", opened, done, stuck, err)
+		}
+	})
+}
+
 func TestPausesGrow(t *testing.T) {
 	for fails, most := range map[int]time.Duration{1: 50 * time.Millisecond, 2: 100 * time.Millisecond, 6: 1600 * time.Millisecond, 7: 2 * time.Second, 1e6: 2 * time.Second} {
 		for range 100 {

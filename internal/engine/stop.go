@@ -63,7 +63,7 @@ func (e *Engine[V]) checkLimits() {
 	if e.phase > working {
 		return
 	}
-	if len(e.inHand) > 0 {
+	if len(e.inHand) > 0 || !e.opened { // one that waits for its store is not idle
 		e.idleSince = e.now
 	}
 	reached := ""
