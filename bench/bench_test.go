@@ -282,7 +282,7 @@ func (f *fake) close() error { return nil }
 
 func TestFiguresNoticeLoss(t *testing.T) {
 	n := sizes{
-		Drain: 100, Batch: 10, Goroutines: 1, For: time.Millisecond, Rate: 1000, Latency: 20 * time.Millisecond, Backlog: 1000, Sustained: 30 * time.Millisecond,
+		Drain: 100, Batch: 10, Goroutines: 1, For: 20 * time.Millisecond, Rate: 1000, Latency: 20 * time.Millisecond, Backlog: 1000, Sustained: 30 * time.Millisecond,
 	}
 	for _, test := range []struct {
 		name    string

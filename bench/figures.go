@@ -144,6 +144,9 @@ func insertFor(ctx context.Context, s system, n sizes, each int, send func(ctx c
 		return 0, fmt.Errorf("send: %w", err)
 	}
 	total := int(acknowledged.Load())
+	if total == 0 {
+		return 0, fmt.Errorf("send: nothing was sent within %v", n.For)
+	}
 	return float64(total) / took.Seconds(), stored(ctx, s, total)
 }
 
