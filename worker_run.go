@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/symphony-messenger/symphony/internal/engine"
@@ -24,6 +25,7 @@ type run struct {
 	exchanger Exchanger // nil: the transport is none
 
 	// Of the calls that claim, of which there is one at a time.
+	taking sync.Mutex // claims; guards the next two
 	kinds  map[*registration]*engine.Kind
 	warned map[string]time.Time // about types without a handler
 }

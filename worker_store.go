@@ -37,6 +37,8 @@ func (r *run) exchange(ctx context.Context, js []*job, c engine.Claim) ([]*job, 
 
 // take makes jobs of deliveries, and decides about those that must not run.
 func (r *run) take(ds []Delivery) []*job {
+	r.taking.Lock()
+	defer r.taking.Unlock()
 	now := time.Now()
 	js := make([]*job, len(ds))
 	for i, d := range ds {

@@ -31,9 +31,12 @@ type Sends struct {
 	IsData func(err error) bool
 	// Parallel is how many flushes may be on their way at once; 0: 1.
 	Parallel int
+	// Patience is how long a flush may take before another one begins beside it. One for all costs less than two for a half each, but one
+	// that hangs must not hold up everybody.
+	Patience time.Duration
 
 	mu       sync.Mutex
-	flushing int
+	flushes  []time.Time // on their way, by when they began
 	waiting  []*call
 	expected int       // that wait, once those whose flush ended last have come again
 	until    time.Time // if they do so at once
@@ -50,6 +53,7 @@ const (
 type call struct {
 	env     *symphony.Envelope
 	lead    chan struct{} // closed: it is this caller's turn to flush
+	began   time.Time     // its flush
 	done    chan struct{} // closed: receipt and err are set
 	receipt symphony.Receipt
 	err     error
@@ -63,9 +67,10 @@ func (s *Sends) Send(ctx context.Context, env *symphony.Envelope) (symphony.Rece
 	}
 	c := &call{env: env, lead: make(chan struct{}), done: make(chan struct{}), err: errAborted}
 	s.mu.Lock()
-	lead := s.flushing < max(s.Parallel, 1)
+	lead := s.room()
 	if lead {
-		s.flushing++
+		c.began = time.Now()
+		s.flushes = append(s.flushes, c.began)
 		close(c.lead) // others leave it alone
 	} else { // this call may return before its flush: the envelope is the caller's again then
 		c.env = snapshot(c.env)
@@ -98,7 +103,7 @@ func (s *Sends) Send(ctx context.Context, env *symphony.Envelope) (symphony.Rece
 func (s *Sends) Waiting() (sends, flushes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.waiting), s.flushing
+	return len(s.waiting), len(s.flushes)
 }
 
 // errAborted is the answer of a flush that panicked.
@@ -124,7 +129,7 @@ func (s *Sends) withdraw(c *call) bool {
 	}
 	s.waiting = slices.Delete(s.waiting, i, i+1)
 	if c.told() { // it was to flush: the next one does
-		s.pass()
+		s.pass(c.began)
 	}
 	return true
 }
@@ -139,15 +144,27 @@ func (c *call) told() bool {
 	}
 }
 
-// pass hands the flush to the first who waits and does not lead another one. s.mu is held.
-func (s *Sends) pass() {
+// room reports whether another flush may begin. s.mu is held.
+func (s *Sends) room() bool {
+	n := len(s.flushes)
+	return n == 0 || n < s.Parallel && time.Since(s.flushes[n-1]) >= s.Patience
+}
+
+// pass ends the flush that began at one time, and hands over to the first who waits and does not lead another one. s.mu is held.
+func (s *Sends) pass(began time.Time) {
+	i := slices.Index(s.flushes, began)
+	s.flushes = slices.Delete(s.flushes, i, i+1)
+	if !s.room() {
+		return // the other flush hands over
+	}
 	for _, c := range s.waiting {
 		if !c.told() {
+			c.began = time.Now()
+			s.flushes = append(s.flushes, c.began)
 			close(c.lead)
 			return
 		}
 	}
-	s.flushing--
 }
 
 // gather lets those come who are expected.
@@ -192,7 +209,7 @@ func (s *Sends) flush(ctx context.Context, leader *call) {
 		}
 		s.mu.Lock()
 		s.expected, s.until = len(s.waiting)+len(calls), time.Now().Add(linger)
-		s.pass()
+		s.pass(leader.began)
 		s.mu.Unlock()
 	}()
 	// The leader's ctx must not decide about the others: with company it counts no more.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -352,5 +353,44 @@ func TestAlone(t *testing.T) {
 		if n := len(s.written()); n != 1 {
 			t.Errorf("%d writes: a call with an ended ctx was written", n)
 		}
+	})
+}
+
+// TestOneFlushThatHangs: with patience there is one flush at a time, until it takes too long.
+func TestOneFlushThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGates()
+		s := sendsOf(&store{gate: g.wait}, 2)
+		s.Patience = time.Second
+		a := begin(t.Context(), s, envelope("a", 1))
+		b := begin(t.Context(), s, envelope("b", 1))
+		if sends, flushes := s.Waiting(); sends != 1 || flushes != 1 {
+			t.Errorf("%d sends wait for %d flushes, want 1 for 1", sends, flushes)
+		}
+		time.Sleep(time.Second)
+		c := begin(t.Context(), s, envelope("c", 1)) // takes b along
+		d := begin(t.Context(), s, envelope("d", 1))
+		if sends, flushes := s.Waiting(); sends != 1 || flushes != 2 {
+			t.Errorf("%d sends wait for %d flushes, want 1 for 2", sends, flushes)
+		}
+		g.end(nil)
+		g.end(nil)
+		g.end(nil)
+		for _, answer := range []<-chan outcome{a, b, c, d} {
+			stored(t, answer)
+		}
+		idle(t, s)
+
+		a = begin(t.Context(), s, envelope("a", 1))
+		time.Sleep(time.Second)
+		b = begin(t.Context(), s, envelope("b", 1))
+		c = begin(t.Context(), s, envelope("c", 1))
+		g.end(nil) // of a or b: the other is young or old
+		g.end(nil)
+		g.end(nil)
+		for _, answer := range []<-chan outcome{a, b, c} {
+			stored(t, answer)
+		}
+		idle(t, s)
 	})
 }

@@ -10,12 +10,38 @@ import (
 // watchdog ends a claim that perhaps waits on a dead connection. It is begun again.
 const watchdog = time.Minute
 
+// overlapFrom is the least concurrency with which two claims are under way at once: while the store looks for the one, the
+// other's messages are read and started. Below it a claim is over sooner than a second could begin.
+const overlapFrom = 64
+
+// besideFor is how long a second claim waits for messages, if there are none after all.
+const besideFor = 10 * time.Millisecond
+
+// A taking is a claim under way.
+type taking struct {
+	Claim
+	stop   context.CancelFunc
+	beside bool // another was under way when it began
+}
+
 // nextClaim returns what can be claimed now; false: nothing.
 func (e *Engine[V]) nextClaim() (c Claim, ok bool) {
 	if e.phase > working || e.claim.busy || e.alone != nil || e.settle.fails > 0 || !e.due(e.claim.next) {
 		return c, false
 	}
 	c = Claim{Max: e.Concurrency - e.running, Except: e.saturated()}
+	if e.overlaps() {
+		c.Max = min(c.Max, e.Concurrency/2)
+	}
+	for _, t := range e.takings {
+		if !e.plenty || !e.overlaps() || len(e.takings) > 1 || len(c.Except) > 0 {
+			return c, false
+		}
+		c.Max = min(c.Max, e.Concurrency-e.running-t.Max)
+		if c.Max < e.Concurrency/8 { // soon there is room for more
+			return c, false
+		}
+	}
 	if most := e.Limits.Messages; most > 0 {
 		c.Max = min(c.Max, most-e.started-len(e.held))
 	}
@@ -23,6 +49,11 @@ func (e *Engine[V]) nextClaim() (c Claim, ok bool) {
 		c.Queues = e.Queues.Claim()
 	}
 	return c, len(c.Queues) > 0
+}
+
+// overlaps reports whether there may be two claims at once: none of them must need to know what the other brings.
+func (e *Engine[V]) overlaps() bool {
+	return e.Concurrency >= overlapFrom && e.Exchange == nil && e.Limits.Messages == 0 && len(e.kinds) == 0 && !e.Queues.Limited()
 }
 
 // saturated lists the types of which as many run as may.
@@ -41,22 +72,29 @@ func (e *Engine[V]) claimMore() {
 		e.open()
 		return
 	}
-	if e.stopClaim != nil && (e.settle.fails > 0 || e.freed && e.wider()) {
-		e.stopClaim() // it must take no more, or does not know of the room
+	for _, t := range e.takings {
+		if t.stop != nil && (e.settle.fails > 0 || e.freed && e.wider(t)) {
+			t.stop() // it must take no more, or does not know of the room
+		}
 	}
 	e.freed = false
 	c, ok := e.nextClaim()
 	if !ok {
 		return
 	}
-	ctx, stop := context.WithTimeout(e.intake, watchdog)
-	e.claiming, e.stopClaim = &c, stop
-	e.call(&e.claim, func() func() {
+	t, within := &taking{Claim: c}, watchdog
+	if len(e.takings) > 0 {
+		t.beside, within = true, besideFor
+	}
+	var ctx context.Context
+	ctx, t.stop = context.WithTimeout(e.intake, within)
+	e.takings = append(e.takings, t)
+	e.beside(func() func() {
 		js, err := e.Claim(ctx, c)
 		ended := ctx.Err() != nil
-		stop()
+		t.stop()
 		return func() {
-			e.claiming, e.stopClaim = nil, nil
+			e.taken(t, len(js))
 			if err != nil && !ended {
 				e.claimFailed("claim messages", err)
 				return
@@ -66,10 +104,16 @@ func (e *Engine[V]) claimMore() {
 	})
 }
 
+// taken notes that a claim is over. One that was filled leaves more to claim, most likely.
+func (e *Engine[V]) taken(t *taking, n int) {
+	e.takings = slices.DeleteFunc(e.takings, func(other *taking) bool { return other == t })
+	e.plenty = n == t.Max
+}
+
 // wider reports whether a claim could take what the one under way cannot: while that waits, types and
 // queues only get room.
-func (e *Engine[V]) wider() bool {
-	return len(e.saturated()) < len(e.claiming.Except) || e.Queues.Open() > len(e.claiming.Queues)
+func (e *Engine[V]) wider(t *taking) bool {
+	return len(e.saturated()) < len(t.Except) || e.Queues.Open() > len(t.Queues)
 }
 
 func (e *Engine[V]) open() {

@@ -147,15 +147,15 @@ type Engine[V any] struct {
 	free    []*Job[V] // room for the next that finish
 	linger  time.Time // no longer for more to finish
 
-	claim     call
-	claiming  *Claim // under way
-	stopClaim context.CancelFunc
-	freed     bool // perhaps room that the claim under way does not know of
-	opened    bool
-	claimed   bool // the store has given us something
-	settle    call
-	renewal   call
-	guard     time.Time // a lease may end then
+	claim   call
+	takings []*taking
+	plenty  bool // more can be claimed than the last claim had room for
+	freed   bool // perhaps room that the claims under way do not know of
+	opened  bool
+	claimed bool // the store has given us something
+	settle  call
+	renewal call
+	guard   time.Time // a lease may end then
 
 	started, failures   int
 	idleSince, memoryAt time.Time
@@ -165,7 +165,7 @@ type Engine[V any] struct {
 func New[V any](c Config[V]) *Engine[V] {
 	e := &Engine[V]{Config: c}
 	e.finished = gather.New[*Job[V]]()
-	e.answers = make(chan func(), 3)
+	e.answers = make(chan func(), 4)
 	e.inHand = make(map[*Job[V]]struct{})
 	e.kinds = make(map[*Kind]struct{})
 	return e

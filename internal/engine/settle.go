@@ -23,13 +23,18 @@ type call struct {
 // call runs f beside the pump, which then runs what f returns.
 func (e *Engine[V]) call(c *call, f func() func()) {
 	c.busy = true
-	e.callers.Go(func() {
+	e.beside(func() func() {
 		answer := f()
-		e.answers <- func() {
+		return func() {
 			c.busy = false
 			answer()
 		}
 	})
+}
+
+// beside runs f beside the pump, which then runs what f returns.
+func (e *Engine[V]) beside(f func() func()) {
+	e.callers.Go(func() { e.answers <- f() })
 }
 
 // failed notes that a call has not succeeded, and when to try again.
@@ -86,11 +91,11 @@ func (e *Engine[V]) settleAll() {
 	for _, j := range js {
 		j.state = settling
 	}
-	var c Claim
-	exchange := false
+	var with *taking
 	if e.Exchange != nil {
-		if c, exchange = e.nextClaim(); exchange {
-			e.claim.busy, e.claiming = true, &c
+		if c, ok := e.nextClaim(); ok {
+			with = &taking{Claim: c}
+			e.takings = append(e.takings, with)
 		}
 	}
 	e.call(&e.settle, func() func() {
@@ -98,18 +103,18 @@ func (e *Engine[V]) settleAll() {
 		defer cancel()
 		var claimed []*Job[V]
 		var err error
-		if exchange {
-			claimed, err = e.Exchange(ctx, js, c)
+		if with != nil {
+			claimed, err = e.Exchange(ctx, js, with.Claim)
 		} else {
 			err = e.Settle(ctx, js)
 		}
 		return func() {
-			if exchange {
-				e.claim.busy, e.claiming = false, nil
+			if with != nil {
+				e.taken(with, len(claimed))
 			}
 			e.settled(js, err)
 			e.checkLimits() // before what came with the answer is started
-			if exchange && err == nil {
+			if with != nil && err == nil {
 				e.arrive(claimed)
 			}
 		}

@@ -52,7 +52,7 @@ func (e *Engine[V]) advance() {
 	if (e.phase == draining || e.phase == stopping) && e.running == 0 || e.phase == stopping && e.due(e.until) {
 		e.phase, e.until = flushing, e.now.Add(flushTime)
 	}
-	nothingLeft := len(e.pending) == 0 && !e.settle.busy && !e.claim.busy
+	nothingLeft := len(e.pending) == 0 && !e.settle.busy && !e.claim.busy && len(e.takings) == 0
 	if e.phase == flushing && (nothingLeft || e.due(e.until)) {
 		e.phase = over
 	}

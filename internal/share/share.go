@@ -88,6 +88,11 @@ func (q *Queues) Gave(name string) {
 	}
 }
 
+// Limited reports whether of any queue only so many messages may be in hand.
+func (q *Queues) Limited() bool {
+	return slices.ContainsFunc(q.listed, func(one *queue) bool { return one.most > 0 })
+}
+
 // Open returns how many queues have room.
 func (q *Queues) Open() (n int) {
 	for _, one := range q.listed {

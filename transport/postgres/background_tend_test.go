@@ -68,10 +68,8 @@ func TestClaimsPassOverOldRows(t *testing.T) {
 	if late > 5*first+20*time.Millisecond {
 		t.Errorf("a claim took %v at first and takes %v behind 50,000 old rows", first, late)
 	}
-	store.floors.mu.Lock()
-	on := store.floors.on
-	store.floors.mu.Unlock()
-	t.Logf("claims: %v at first, %v late; floors %v", first, late, on)
+	t.Logf("claims: %v at first, %v late", first, late)
+	store.floors.rise() // as where claims from the start take too long
 	env := anEnvelope("retried")
 	if _, err := store.Send(t.Context(), []*symphony.Envelope{env}); err != nil {
 		t.Fatal(err)

@@ -83,6 +83,7 @@ func waitingSends(store *Transport, sends, under int) func() bool {
 func TestOneBadMessage(t *testing.T) {
 	t.Parallel()
 	store := openTest(t, nil)
+	store.sends.Patience = 0 // a second flush begins at once
 	release := held(t, store)
 	defer release()
 	errs := make([]error, 40+flushes)
@@ -117,6 +118,7 @@ func TestOneBadMessage(t *testing.T) {
 func TestSendEnds(t *testing.T) {
 	t.Parallel()
 	store := openTest(t, nil)
+	store.sends.Patience = 0 // a second flush begins at once
 	release := held(t, store)
 	defer release()
 	ctx, cancel := context.WithCancel(t.Context())

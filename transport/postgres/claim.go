@@ -201,6 +201,7 @@ func (t *Transport) joined(ctx context.Context, envs []*symphony.Envelope) {
 	if err == nil {
 		_, err = t.number(ctx, t.sql.advance, choreRows)
 	}
+	t.floors.back() // a member that waited was sent before others
 	if err != nil {
 		t.service.complain("let groups go on", err)
 	}
@@ -266,12 +267,14 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err erro
 		except = []string{}
 	}
 	var rows []*leased
+	most := min(c.Max, maxClaim)
 	begun := time.Now()
+	from := t.floors.climb(names, most)
 	err = t.retry(ctx, func(ctx context.Context) error {
 		rows = rows[:0]
 		begun = time.Now()
 		token := rand.Int64()
-		found, err := t.work.Query(ctx, t.sql.claim, c.Worker, token, max(c.Lease.Milliseconds(), 1), names, mosts, min(c.Max, maxClaim), except, t.floors.of(names))
+		found, err := t.work.Query(ctx, t.sql.claim, c.Worker, token, max(c.Lease.Milliseconds(), 1), names, mosts, most, except, from.floors)
 		if err != nil {
 			return err
 		}
@@ -285,10 +288,12 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err erro
 		}
 		return found.Err()
 	})
+	if again := t.floors.claimed(from, rows, time.Since(begun)); err == nil && again {
+		return cl.some(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
-	t.floors.claimed(rows, time.Since(begun))
 	cl.got = slices.Grow(cl.got, len(rows))
 	took := make(map[string]int, len(names))
 	for _, l := range rows {

@@ -6,17 +6,27 @@ import (
 	"time"
 )
 
-// Floors let claims pass over what was claimed before. While some transaction in the database is long, what the queue has done with stays in
-// its index: each claim would walk over all of it, hundreds of thousands of entries after a minute. A claim then begins behind the
-// last message that this transport has claimed of the queue and priority. What lies before, such as a retry, is found by looking behind
-// now and then, beside the claims.
+// Floors let claims pass over what was claimed before, which stays in its index until a vacuum: a claim begins behind the last
+// message that this transport has claimed of the queue and priority, and so does not walk over it. What lies before, such as a retry
+// of another process, or what was committed late, is found by a claim from the start, of which there is one every startEvery, and
+// at once when there seems to be nothing.
+//
+// While some transaction in the database is long, no vacuum removes anything, and a claim from the start would walk over all that was done since,
+// hundreds of thousands of entries after a minute. Then what lies before is looked for beside the claims.
 type floors struct {
 	mu     sync.Mutex
-	slow   int // claims in a row that took far too long for what they brought
-	on     bool
-	queues map[string]*[10]int64 // by priority - 1
-	dirty  bool                  // something may lie before a floor
+	queues map[string]*[10]int64 // by priority - 1; 0: none
+	start  time.Time             // of the last claim from the start
+	pause  time.Duration         // until the next one
+	ahead  int64                 // messages that claims under way may bring: another claim begins behind them
+	falls  int                   // how often floors were lowered
+
+	slow  int  // claims from the start, in a row, that took far too long for what they brought
+	high  bool // there are no claims from the start
+	dirty bool // something may lie before a floor
 }
+
+const startEvery = 25 * time.Millisecond
 
 // A claim that finds nothing in its way takes a millisecond and some ten microseconds a message, on a slow machine a few times that. Whether
 // dead rows are the reason is another question.
@@ -27,14 +37,27 @@ const (
 	manyDead   = 10_000
 )
 
-// of returns ten numbers for each queue: claims begin behind them.
+// A climb is what a claim of the queues names is told: ten numbers for each of them, behind which it begins.
+type climb struct {
+	names     []string
+	most      int
+	floors    []int64
+	fromStart bool
+	falls     int
+}
+
+// of is for a statement that is no claim: it begins where the next claim would.
 func (f *floors) of(names []string) []int64 {
-	all := make([]int64, 10*len(names))
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.on {
-		return all
+	if !f.high {
+		return make([]int64, 10*len(names))
 	}
+	return f.numbers(names)
+}
+
+func (f *floors) numbers(names []string) []int64 {
+	all := make([]int64, 10*len(names))
 	for i, name := range names {
 		if q := f.queues[name]; q != nil {
 			copy(all[10*i:], q[:])
@@ -43,15 +66,63 @@ func (f *floors) of(names []string) []int64 {
 	return all
 }
 
-// claimed notes what a claim brought and how long it took.
-func (f *floors) claimed(rows []*leased, took time.Duration) {
+// climb says where a claim of at most most messages begins. It is to be followed by claimed.
+func (f *floors) climb(names []string, most int) climb {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.on {
+	c := climb{names: names, most: most, falls: f.falls}
+	if now := time.Now(); !f.high && now.Sub(f.start) >= f.pause {
+		f.start, c.fromStart = now, true
+		c.floors = make([]int64, 10*len(names))
+	} else {
+		c.floors = f.numbers(names)
+		for i, seq := range c.floors {
+			if seq > 0 {
+				c.floors[i] = seq + f.ahead
+			}
+		}
+	}
+	f.ahead += int64(most)
+	return c
+}
+
+// claimed notes what a claim brought and how long it took. It reports whether there may be more from the start.
+func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ahead -= int64(c.most)
+	full := len(rows) == c.most
+	if c.fromStart {
+		f.pause = max(startEvery, 10*took)
 		if f.slow++; took < slowClaim+time.Duration(len(rows))*slowRow {
 			f.slow = 0
 		}
-		return
+		if full { // what lies behind these may be old, too
+			f.forget(rows)
+		}
+	}
+	if c.fromStart || c.falls == f.falls {
+		f.raise(rows)
+	}
+	if !full {
+		f.pause = 0
+	}
+	return len(rows) == 0 && !c.fromStart && !f.high
+}
+
+// forget takes floors away, of the queues and priorities of rows. Claims that began earlier do not put them back.
+func (f *floors) forget(rows []*leased) {
+	f.falls++
+	for _, l := range rows {
+		if q := f.queues[l.env.Queue]; q != nil {
+			q[l.env.Priority-1] = 0
+		}
+	}
+}
+
+func (f *floors) raise(rows []*leased) {
+	if f.queues == nil {
+		f.queues = make(map[string]*[10]int64)
 	}
 	for _, l := range rows {
 		q := f.queues[l.env.Queue]
@@ -64,32 +135,33 @@ func (f *floors) claimed(rows []*leased, took time.Duration) {
 	}
 }
 
-// suspect reports whether claims have become slow and there are no floors yet.
+// suspect reports whether claims have become slow, those from the start too.
 func (f *floors) suspect() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !f.on && f.slow >= slowClaims
+	return !f.high && f.slow >= slowClaims
 }
 
-func (f *floors) begin() {
+// rise ends claims from the start.
+func (f *floors) rise() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.on, f.queues = true, make(map[string]*[10]int64)
+	f.high = true
 }
 
 // back notes that something may lie before the floors.
 func (f *floors) back() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.dirty = f.on
+	f.pause, f.dirty = 0, f.high
 }
 
-// lowered sets floors to what lies before them, and gives up having any when it was quick to find out.
+// lowered sets floors to what lies before them, and lets claims begin from the start again when it was quick to find out.
 func (f *floors) lowered(queue string, first [10]int64, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if took < slowClaim {
-		f.on, f.slow, f.dirty, f.queues = false, 0, false, nil
+		f.high, f.slow, f.dirty = false, 0, false
 		return
 	}
 	if q := f.queues[queue]; q != nil {

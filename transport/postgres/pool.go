@@ -19,6 +19,9 @@ const (
 	flushes     = 2
 )
 
+// patience is how long a flush of single sends may take before a second one begins beside it.
+const patience = 20 * time.Millisecond
+
 // callTimeout is how long one call of the server may take: one that hangs, as on a dead connection, must not hold up its
 // caller for ever. None of the statements needs a fraction of it.
 const callTimeout = 15 * time.Second

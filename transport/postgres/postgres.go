@@ -148,7 +148,7 @@ func open(ctx context.Context, c config, opts *Options) (t *Transport, err error
 			return nil, errors.Join(fmt.Errorf("open %s: %w", c.where(), err), t.Close())
 		}
 	}
-	t.sends.Write, t.sends.IsData, t.sends.Parallel = t.store, isData, flushes
+	t.sends.Write, t.sends.IsData, t.sends.Parallel, t.sends.Patience = t.store, isData, flushes, patience
 	t.keyed.Write, t.keyed.IsData, t.keyed.Parallel = t.store, isOwn, flushes
 	t.service.init(t)
 	return t, nil

@@ -76,16 +76,16 @@ func (g *tending) look(ctx context.Context) error {
 		if err != nil || dead < manyDead {
 			return err
 		}
-		f.begin()
+		f.rise()
 	}
 	f.mu.Lock()
-	on, dirty := f.on, f.dirty
+	high, dirty := f.high, f.dirty
 	f.mu.Unlock()
 	wait := max(time.Second, 20*g.cost)
 	if dirty {
 		wait = max(tendEvery, 10*g.cost)
 	}
-	if !on || time.Since(g.behind) < wait {
+	if !high || time.Since(g.behind) < wait {
 		return nil
 	}
 	err := within(ctx, func(ctx context.Context) (err error) { g.cost, err = g.t.lookBehind(ctx); return err })
