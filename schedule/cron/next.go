@@ -11,15 +11,18 @@ const (
 	// reach is more than any clock was ever moved at once, and more than any is off UTC.
 	reach = 2 * day
 
+	// lastYear is the last that every format of a time can hold.
+	lastYear = 9999
+
 	// maxSkipped is how many slots of an interval may fall into gaps, one after another, before they all do: more
 	// than a century of a yearly one.
 	maxSkipped = 300
 )
 
-// first and last are the seconds of the years 1 to 9999, which every format of a time can hold.
+// first and last are the first and the last second of the years in which there are runs.
 var (
 	first = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
-	last  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
+	last  = time.Date(lastYear, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 )
 
 // Next returns the first time strictly after the given one at which the schedule fires, in whole
@@ -100,31 +103,39 @@ func (s *Schedule) nextInterval(from int64) (int64, bool) {
 // slot returns the first local time from local on that matches all fields. Local times are written as
 // the seconds since 1970 of a clock that is never set.
 func (s *Schedule) slot(local int64) (int64, bool) {
-	t := time.Unix(local, 0).UTC()
-	y, month, d := t.Date()
-	m, rest := int(month), int(floorMod(local, day))
-	for ; y <= 9999; y, m, d, rest = y+1, 1, 1, 0 {
-		if !s.anyYear {
-			next := s.nextYear(y)
-			if next < 0 {
-				return 0, false
-			}
-			if next != y {
-				y, m, d, rest = next, 1, 1, 0
-			}
+	rest := floorMod(local, day)
+	y, m, d := time.Unix(local, 0).UTC().Date()
+	midnight, ok := s.date(y, int(m), d)
+	if ok && midnight == local-rest { // today: only what is left of it
+		if at := s.timeOfDay(int(rest)); at >= 0 {
+			return midnight + int64(at), true
 		}
-		for ; m <= 12; m, d, rest = m+1, 1, 0 {
-			if next := s.month.next(m); next < 0 {
+		midnight, ok = s.date(y, int(m), d+1)
+	}
+	return midnight + int64(s.timeOfDay(0)), ok
+}
+
+// date returns the midnight that begins the first day that matches, from a day on that may be the one after the
+// last of its month.
+func (s *Schedule) date(y, m, d int) (midnight int64, ok bool) {
+	for ; y <= lastYear; y, m, d = y+1, 1, 1 {
+		if next := s.nextYear(y); next < 0 {
+			return 0, false
+		} else if next != y {
+			y, m, d = next, 1, 1
+		}
+		for ; ; m, d = m+1, 1 {
+			next := s.month.next(m)
+			if next < 0 {
 				break
-			} else if next != m {
-				m, d, rest = next, 1, 0
 			}
-			midnight := time.Date(y, time.Month(m), 1, 0, 0, 0, 0, time.UTC)
-			matching := s.days.in(y, m, midnight.Weekday())
-			for d = matching.next(d); d > 0; d, rest = matching.next(d+1), 0 {
-				if tod := s.timeOfDay(rest); tod >= 0 {
-					return midnight.Unix() + int64(d-1)*day + int64(tod), true
-				}
+			if next != m {
+				m, d = next, 1
+			}
+			begin := time.Date(y, time.Month(m), 1, 0, 0, 0, 0, time.UTC)
+			matching := s.days.in(y, m, begin.Weekday())
+			if d = matching.next(d); d > 0 {
+				return begin.Unix() + int64(d-1)*day, true
 			}
 		}
 	}
@@ -133,6 +144,9 @@ func (s *Schedule) slot(local int64) (int64, bool) {
 
 // nextYear returns the first year from y on that matches, or -1.
 func (s *Schedule) nextYear(y int) int {
+	if s.anyYear {
+		return y
+	}
 	if y > year.max {
 		return -1
 	}
