@@ -1,6 +1,12 @@
 package cron
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrNoSeed is the cause when H or # is read without [Seed].
+var ErrNoSeed = errors.New("no seed")
 
 // A ParseError says what is wrong with an expression, where, and what was expected there.
 type ParseError struct {
@@ -21,7 +27,7 @@ func (e *ParseError) Error() string {
 	return fmt.Sprintf("cron expression %s: %s: %s, expected %s", quote(e.Expr), where, e.Problem, e.Expected)
 }
 
-// Unwrap returns the cause, such as a *[ZoneError].
+// Unwrap returns the cause: a *[ZoneError], [ErrNoSeed], or nil.
 func (e *ParseError) Unwrap() error { return e.Err }
 
 // A ZoneError says that a name is not that of a time zone one can schedule in.
@@ -34,6 +40,9 @@ type ZoneError struct {
 func (e *ZoneError) Error() string {
 	return fmt.Sprintf("time zone %s: %s, expected an IANA name such as Europe/Berlin or UTC", quote(e.Name), e.Problem)
 }
+
+// found is the problem that something else is there than was expected.
+func found(what string) string { return "found " + quote(what) }
 
 // quote shortens what somebody else wrote, and makes it harmless to terminals and logs.
 func quote(s string) string {

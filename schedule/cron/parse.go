@@ -25,13 +25,13 @@ type word struct {
 func (w word) end() int { return w.at + len(w.text) }
 
 // fail is the error that something of the expression is wrong.
-func (p *parser) fail(at int, field, expected, problem string, args ...any) *ParseError {
-	return &ParseError{Expr: p.expr, Offset: at, Field: field, Problem: fmt.Sprintf(problem, args...), Expected: expected}
+func (p *parser) fail(at int, field, expected, problem string) *ParseError {
+	return &ParseError{Expr: p.expr, Offset: at, Field: field, Problem: problem, Expected: expected}
 }
 
 func (p *parser) parse() (*Schedule, error) {
 	if len(p.expr) > maxLength {
-		return nil, p.fail(maxLength, "", fmt.Sprintf("at most %d bytes", maxLength), "it has %d bytes", len(p.expr))
+		return nil, p.fail(maxLength, "", fmt.Sprintf("at most %d bytes", maxLength), fmt.Sprintf("it has %d bytes", len(p.expr)))
 	}
 	words := split(p.expr)
 	prefix, words, err := p.timeZone(words)
@@ -83,15 +83,15 @@ func (p *parser) timeZone(words []word) (prefix string, rest []word, err error) 
 		return "", words, nil
 	}
 	w := words[0]
-	name, found := strings.CutPrefix(w.text, "TZ=")
-	if !found {
-		name, found = strings.CutPrefix(w.text, "CRON_TZ=")
+	name, ok := strings.CutPrefix(w.text, "TZ=")
+	if !ok {
+		name, ok = strings.CutPrefix(w.text, "CRON_TZ=")
 	}
-	if !found {
+	if !ok {
 		return "", words, nil
 	}
 	if p.zone, err = Zone(name); err != nil {
-		bad := p.fail(w.end()-len(name), "time zone", "an IANA name such as Europe/Berlin or UTC", "found %s", quote(name))
+		bad := p.fail(w.end()-len(name), "time zone", "an IANA name such as Europe/Berlin or UTC", found(name))
 		if name == "" {
 			bad.Problem = "the name is missing"
 		}
@@ -110,10 +110,10 @@ func (p *parser) interval(s *Schedule, words []word) error {
 	w := words[1]
 	d, err := time.ParseDuration(w.text)
 	if err != nil {
-		return p.fail(w.at, name, expected, "found %s", quote(w.text))
+		return p.fail(w.at, name, expected, found(w.text))
 	}
 	if d < time.Second || d%time.Second != 0 {
-		return p.fail(w.at, name, expected, "found %s, which is %v", quote(w.text), d)
+		return p.fail(w.at, name, expected, found(w.text))
 	}
 	if err := p.nothingAfter(words[1:]); err != nil {
 		return err
@@ -126,7 +126,7 @@ func (p *parser) interval(s *Schedule, words []word) error {
 // nothingAfter refuses all words but the first.
 func (p *parser) nothingAfter(words []word) error {
 	if len(words) > 1 {
-		return p.fail(words[1].at, "", "the end after "+words[0].text, "found %s", quote(words[1].text))
+		return p.fail(words[1].at, "", "the end after "+words[0].text, found(words[1].text))
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (p *parser) macro(s *Schedule, words []word) error {
 		expr = "0 * * * *"
 	default:
 		return p.fail(name.at, "macro",
-			"@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @every", "found %s", quote(name.text))
+			"@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @every", found(name.text))
 	}
 	if err := p.nothingAfter(words); err != nil {
 		return err
@@ -185,7 +185,7 @@ func (p *parser) hashed(s *Schedule, words []word) error {
 		expr = "# #(0-2) # # *"
 	default:
 		return p.fail(name.at, "macro",
-			"#hourly, #daily, #weekly, #monthly, #yearly, #annually or #midnight, or # or #(0-29) as a field", "found %s", quote(name.text))
+			"#hourly, #daily, #weekly, #monthly, #yearly, #annually or #midnight, or # or #(0-29) as a field", found(name.text))
 	}
 	if err := p.nothingAfter(words); err != nil {
 		return err
@@ -200,7 +200,9 @@ func (p *parser) mustBeSeeded(at int, field, what string) error {
 	if p.seeded {
 		return nil
 	}
-	return p.fail(at, field, "a seed to choose its numbers from, such as the name of the schedule", "%s has no seed", what)
+	missing := p.fail(at, field, "a seed to choose its numbers from, such as the name of the schedule", quote(what)+" has no seed")
+	missing.Err = ErrNoSeed
+	return missing
 }
 
 // fields reads five to seven fields.
@@ -211,7 +213,7 @@ func (p *parser) fields(s *Schedule, words []word) error {
 			at = words[7].at
 		}
 		return p.fail(at, "", "5 (minute, hour, day of month, month, day of week), 6 with seconds first, or 7 with a year last",
-			"found %s", plural(n, "field"))
+			"found "+plural(n, "field"))
 	}
 	parts := []struct {
 		field *field

@@ -19,16 +19,16 @@ type reader struct {
 }
 
 // fail is the error that the field is wrong at a position of it.
-func (r *reader) fail(pos int, expected, problem string, args ...any) error {
-	return r.parser.fail(r.word.at+pos, r.field.name, expected, problem, args...)
+func (r *reader) fail(pos int, expected, problem string) error {
+	return r.parser.fail(r.word.at+pos, r.field.name, expected, problem)
 }
 
-// found is the error that what is at a position, to the end of the item, is not what was expected.
-func (r *reader) found(pos int, expected string) error {
+// unexpected is the error that what is at a position, to the end of the item, is not what was expected.
+func (r *reader) unexpected(pos int, expected string) error {
 	rest, _, _ := strings.Cut(r.word.text[pos:], ",")
 	switch {
 	case rest != "":
-		return r.fail(pos, expected, "found %s", quote(rest))
+		return r.fail(pos, expected, found(rest))
 	case pos < len(r.word.text):
 		return r.fail(pos, expected, `found ","`)
 	}
@@ -76,7 +76,7 @@ func (r *reader) read() error {
 			return nil
 		}
 		if !r.take(',') {
-			return r.found(r.pos, r.follows())
+			return r.unexpected(r.pos, r.follows())
 		}
 		r.resolved.WriteByte(',')
 	}
@@ -88,7 +88,7 @@ func (r *reader) follows() string { return `"," or the end of the field` }
 // readDrawn reads # or #(0-29), which must be the whole field.
 func (r *reader) readDrawn() error {
 	if r.field.hash == [2]int{} {
-		return r.found(r.pos, r.field.values)
+		return r.unexpected(r.pos, r.field.values)
 	}
 	r.pos++
 	lo, hi, _, err := r.bounds()
@@ -96,7 +96,7 @@ func (r *reader) readDrawn() error {
 		return err
 	}
 	if r.pos != len(r.word.text) {
-		return r.found(r.pos, "# or #(0-29) as the whole field")
+		return r.unexpected(r.pos, "# or #(0-29) as the whole field")
 	}
 	if err := r.mustBeSeeded(r.word.at, r.field.name, r.word.text); err != nil {
 		return err
@@ -119,17 +119,17 @@ func (r *reader) bounds() (lo, hi int, given bool, err error) {
 		return 0, 0, true, err
 	}
 	if !r.take('-') {
-		return 0, 0, true, r.found(r.pos, `"-" and the end of the range`)
+		return 0, 0, true, r.unexpected(r.pos, `"-" and the end of the range`)
 	}
 	start := r.pos
 	if hi, err = r.number(); err != nil {
 		return 0, 0, true, err
 	}
 	if hi < lo {
-		return 0, 0, true, r.fail(start, fmt.Sprintf("a number from %d on", lo), "found %q", strconv.Itoa(hi))
+		return 0, 0, true, r.fail(start, fmt.Sprintf("a number from %d on", lo), found(r.word.text[start:r.pos]))
 	}
 	if !r.take(')') {
-		return 0, 0, true, r.found(r.pos, `")"`)
+		return 0, 0, true, r.unexpected(r.pos, `")"`)
 	}
 	return lo, hi, true, nil
 }
@@ -170,7 +170,7 @@ func (r *reader) readItem() error {
 			return err
 		}
 		if hi < lo && r.field == &year {
-			return r.fail(end, fmt.Sprintf("a year from %d on", lo), "found %q", strconv.Itoa(hi))
+			return r.fail(end, fmt.Sprintf("a year from %d on", lo), found(r.word.text[end:r.pos]))
 		}
 		return r.readStep(start, lo, hi, true)
 	case c == '/':
@@ -205,10 +205,10 @@ func (r *reader) step() (int, error) {
 	expected := fmt.Sprintf("a step from 1 to %d", r.field.size())
 	n, ok := r.digits()
 	if !ok {
-		return 0, r.found(start, expected)
+		return 0, r.unexpected(start, expected)
 	}
 	if n < 1 || n > r.field.size() {
-		return 0, r.fail(start, expected, "found %s", quote(r.word.text[start:r.pos]))
+		return 0, r.fail(start, expected, found(r.word.text[start:r.pos]))
 	}
 	return n, nil
 }
@@ -271,10 +271,10 @@ func (r *reader) readLast(start int) error {
 		const expected = "a number of days from 1 to 30"
 		n, ok := r.digits()
 		if !ok {
-			return r.found(at, expected)
+			return r.unexpected(at, expected)
 		}
 		if n < 1 || n > 30 {
-			return r.fail(at, expected, "found %s", quote(r.word.text[at:r.pos]))
+			return r.fail(at, expected, found(r.word.text[at:r.pos]))
 		}
 		r.days.beforeLast.add(n)
 	default:
@@ -289,7 +289,7 @@ func (r *reader) readNth(start, weekday int) error {
 	at := r.pos
 	n, ok := r.digits()
 	if !ok || n < 1 || n > len(r.days.nth) {
-		return r.found(at, "a number from 1 to 5")
+		return r.unexpected(at, "a number from 1 to 5")
 	}
 	r.days.nth[n-1].add(weekday % 7)
 	return r.keep(start)
@@ -301,11 +301,11 @@ func (r *reader) number() (int, error) {
 	n, ok := r.digits()
 	if !ok {
 		if n, ok = r.name(); !ok {
-			return 0, r.found(start, r.field.values)
+			return 0, r.unexpected(start, r.field.values)
 		}
 	}
 	if n < r.field.min || n > r.field.last() {
-		return 0, r.fail(start, r.field.values, "found %s", quote(r.word.text[start:r.pos]))
+		return 0, r.fail(start, r.field.values, found(r.word.text[start:r.pos]))
 	}
 	return n, nil
 }
