@@ -5,6 +5,7 @@ SHELL := bash
 FUZZTIME ?= 20s
 CRASH    ?= go run ./internal/crash -store sqlite && go run ./internal/crash -store postgres
 MUTANTS  ?= go run ./internal/mutants
+DST      ?= go run ./internal/dst
 
 # A clone that belongs to somebody else (as in CI) must build: git's refusal to answer is no build error.
 export GOFLAGS := -buildvcs=false $(GOFLAGS)
@@ -25,6 +26,7 @@ run: ## Run the emailqueue example on SQLite and print its report
 test: ## Run all tests with the race detector, installing what they need (under 10 minutes)
 	@scripts/ensure.sh race
 	@scripts/ensure.sh postgres
+	@scripts/ensure.sh zones
 	CGO_ENABLED=0 go build ./...
 	export CGO_ENABLED=1 status=0; \
 	(cd bench && go test -race -shuffle=on -timeout=5m ./...) || status=1; \
@@ -62,6 +64,11 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 .PHONY: mutants
 mutants: ## Run the transport suite against transports broken on purpose; it must catch each
 	$(MUTANTS)
+
+.PHONY: dst
+dst: ## Compare cron times with a walk through every minute around each change of all clocks (two minutes)
+	@scripts/ensure.sh zones
+	$(DST)
 
 .PHONY: crash
 crash: ## Kill and stop workers, and a PostgreSQL server, for minutes; then check the history for lost and doubled messages

