@@ -142,7 +142,7 @@ func TestFaultsAreSeen(t *testing.T) {
 
 func TestCommand(t *testing.T) {
 	var out bytes.Buffer
-	if err := run(&out, 2026, "^Asia/Kolkata$"); err != nil {
+	if err := run(&out, 2026, "^Asia/Dubai$"); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")

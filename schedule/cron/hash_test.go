@@ -51,6 +51,7 @@ func TestHashesNeverChange(t *testing.T) {
 		{"", "h h * * *", "48 23 * * *"},
 		{"Backup", "H H * * *", "46 11 * * *"},
 		{"a", "# # 0 * * *", "58 0 0 * * *"},
+		{"a", "#(5-5) # 0 * * *", "5 58 0 * * *"}, // what has no choice draws nothing
 	} {
 		s := parse(t, tt.expr, cron.Seed(tt.seed))
 		if s.String() != tt.want {

@@ -50,6 +50,10 @@ func TestChangesOfTheClock(t *testing.T) {
 			[]string{"2026-11-01 02:00:00 Sun -0500"},
 		},
 		{
+			"also when asked in the second hour", "0 2 * * *", "America/New_York", "2026-11-01T06:10:00Z",
+			[]string{"2026-11-01 02:00:00 Sun -0500"},
+		},
+		{
 			"an interval runs in both copies", "0 * * * *", "America/New_York", "2026-11-01T00:30:00-04:00",
 			[]string{"2026-11-01 01:00:00 Sun -0400", "2026-11-01 01:00:00 Sun -0500", "2026-11-01 02:00:00 Sun -0500"},
 		},
@@ -59,6 +63,10 @@ func TestChangesOfTheClock(t *testing.T) {
 				"2026-11-01 01:00:00 Sun -0400", "2026-11-01 01:30:00 Sun -0400",
 				"2026-11-01 01:00:00 Sun -0500", "2026-11-01 01:30:00 Sun -0500", "2026-11-02 01:00:00 Mon -0500",
 			},
+		},
+		{
+			"also when there is no other for a year", "*/30 1 1 11 *", "America/New_York", "2026-11-01T01:30:00-04:00",
+			[]string{"2026-11-01 01:00:00 Sun -0500", "2026-11-01 01:30:00 Sun -0500", "2027-11-01 01:00:00 Mon -0400"},
 		},
 		{
 			"seconds make it an interval, too", "*/30 0 1 * * *", "America/New_York", "2026-11-01T00:30:00-04:00",
@@ -74,6 +82,10 @@ func TestChangesOfTheClock(t *testing.T) {
 		{
 			"a range of one is a range", "30 2-2 * * *", "America/New_York", "2026-03-07T03:00:00-05:00",
 			[]string{"2026-03-09 02:30:00 Mon -0400"},
+		},
+		{
+			"one item that is a range is enough", "20-20,30 2 * * *", "America/New_York", "2026-03-07T03:00:00-05:00",
+			[]string{"2026-03-09 02:20:00 Mon -0400"},
 		},
 		{
 			"no midnight in Santiago", "0 0 * * *", "America/Santiago", "2026-09-05T12:00:00Z",
@@ -117,6 +129,10 @@ func TestChangesOfTheClock(t *testing.T) {
 		{
 			"the last day of a leap year", "0 0 31 12 *", "Europe/Berlin", "2040-12-30T00:00:00Z",
 			[]string{"2040-12-31 00:00:00 Mon +0100", "2041-12-31 00:00:00 Tue +0100"},
+		},
+		{
+			"from there into the summer", "0 */6 1 7 *", "America/New_York", "2040-12-31T12:00:00-05:00",
+			[]string{"2041-07-01 00:00:00 Mon -0400"},
 		},
 		{
 			"every interval does not know of clocks", "@every 12h", "America/New_York", "2026-03-08T00:00:00Z",
