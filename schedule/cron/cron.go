@@ -10,7 +10,7 @@
 //	second        0-59              H
 //	minute        0-59              H
 //	hour          0-23              H
-//	day of month  1-31              H  ?  L (last)  L-3 (third before it)  LW (last weekday)  15W (weekday nearest to the 15th)
+//	day of month  1-31              H  ?  L (last)  L-3 (three days before it)  LW (last weekday)  15W (weekday nearest to the 15th)
 //	month         1-12 or JAN-DEC   H
 //	day of week   0-7 or SUN-SAT    H  ?  FRI#2 (second Friday)  FRIL (last Friday); 0 and 7 are Sunday
 //	year          1970-2099
