@@ -89,7 +89,7 @@ func (s *Schedule) nextInterval(from int64) (int64, bool) {
 			return slot - p.offset, true
 		}
 		switch {
-		case p.end-at < reach: // the clock may be set back to before what it shows now
+		case p.end < at+reach: // the clock may be set back to before what it shows now
 			at = p.end
 		case !ok:
 			return 0, false

@@ -211,11 +211,21 @@ func FuzzCrontab(f *testing.F) {
 // What somebody else wrote may be long.
 func TestManyLines(t *testing.T) {
 	var b strings.Builder
-	for i := range 20_000 {
+	for i := range 4_000 {
 		fmt.Fprintf(&b, "%d * * * * /bin/job %d\n", i%60, i/2)
 	}
 	im, err := cronimport.Crontab(strings.NewReader(b.String()), cronimport.CrontabOptions{})
-	if err != nil || len(im.Jobs) != 20_000 || len(im.Left) != 0 {
+	if err != nil || len(im.Jobs) != 4_000 || len(im.Left) != 0 {
 		t.Errorf("%v, %d jobs, %d left", err, len(im.Jobs), len(im.Left))
+	}
+}
+
+func TestLineEnds(t *testing.T) {
+	im, err := cronimport.Crontab(strings.NewReader("\ufeffA='b'\r\n0 1 * * * /bin/job\r\n\r\n"), cronimport.CrontabOptions{})
+	if err != nil || len(im.Jobs) != 1 || len(im.Left) != 0 {
+		t.Fatalf("%v, %+v", err, im)
+	}
+	if got := im.Jobs[0].Handler.String(); got != "env A=b /bin/sh -c /bin/job" {
+		t.Errorf("the command is %s", got)
 	}
 }
