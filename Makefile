@@ -66,7 +66,7 @@ mutants: ## Run the transport suite against transports broken on purpose; it mus
 	$(MUTANTS)
 
 .PHONY: dst
-dst: ## Compare cron times with a walk through every minute around each change of all clocks (two minutes)
+dst: ## Compare cron times with a walk through every minute around each change of all clocks (some minutes)
 	@scripts/ensure.sh zones
 	$(DST)
 
