@@ -217,7 +217,7 @@ func (t *Transport) number(ctx context.Context, text string, args ...any) (n int
 func (t *Transport) claim(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
 	cl := claiming{t: t, claim: c}
 	for cl.claim.Max > 0 && len(cl.claim.Queues) > 0 {
-		late, err := cl.some(ctx)
+		late, again, err := cl.some(ctx)
 		if err == nil && len(late) > 0 {
 			err = t.Settle(ctx, late)
 		}
@@ -228,7 +228,7 @@ func (t *Transport) claim(ctx context.Context, c symphony.Claim) ([]symphony.Del
 		if err != nil {
 			return nil, err
 		}
-		if len(late) == 0 {
+		if len(late) == 0 && !again {
 			break
 		}
 	}
@@ -258,8 +258,8 @@ type claiming struct {
 	got   []*leased
 }
 
-// some runs the claim statement once, and returns the verdicts on what of it has expired.
-func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err error) {
+// some runs the claim statement once, and returns the verdicts on what of it has expired, and whether there may be more.
+func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, again bool, err error) {
 	t, c := cl.t, &cl.claim
 	names, mosts := queuesOf(*c)
 	except := c.Except
@@ -288,11 +288,9 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err erro
 		}
 		return found.Err()
 	})
-	if again := t.floors.claimed(from, rows, time.Since(begun)); err == nil && again {
-		return cl.some(ctx)
-	}
+	again = t.floors.claimed(from, rows, time.Since(begun))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	cl.got = slices.Grow(cl.got, len(rows))
 	took := make(map[string]int, len(names))
@@ -305,10 +303,8 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, err erro
 		took[l.env.Queue]++
 		c.Max--
 	}
-	if len(late) > 0 {
-		c.Queues = withRoom(c.Queues, took)
-	}
-	return late, nil
+	c.Queues = withRoom(c.Queues, took)
+	return late, again, nil
 }
 
 // withRoom returns the queues whose limits are not reached by what was taken of each.

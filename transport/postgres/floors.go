@@ -107,7 +107,7 @@ func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again boo
 	if !full {
 		f.pause = 0
 	}
-	return len(rows) == 0 && !c.fromStart && !f.high
+	return !full && !c.fromStart && !f.high
 }
 
 // forget takes floors away, of the queues and priorities of rows. Claims that began earlier do not put them back.
