@@ -27,8 +27,9 @@ func (t exchanging) Exchange(ctx context.Context, verdicts []symphony.Verdict, c
 }
 
 // openStore returns a store whose clock the suite can move.
-func openStore(tb testing.TB) transporttest.Store {
-	dsn := pgtest.DSN(tb)
+func openStore(tb testing.TB) transporttest.Store { return storeAt(tb, pgtest.DSN(tb)) }
+
+func storeAt(tb testing.TB, dsn string) transporttest.Store {
 	store := openDSN(tb, dsn, nil)
 	clock := &testClock{store: store}
 	return transporttest.Store{

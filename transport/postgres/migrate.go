@@ -96,6 +96,7 @@ func (t *Transport) begin(ctx context.Context, tx pgx.Tx) ([]time.Time, error) {
 	for _, text := range []string{
 		"select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('symphony migrate ' || pg_catalog.current_database() || '" + t.sql.schema + "', 0))",
 		"set local lock_timeout = '10s'",
+		"set local statement_timeout = 0",
 		"set local enable_seqscan = on",
 	} {
 		if _, err := tx.Exec(ctx, text); err != nil {
