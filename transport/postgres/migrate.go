@@ -50,12 +50,19 @@ comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest
 `
 
 // script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
-func (d *dialect) script(m monitor.Migration) string {
+func (d *dialect) script(m monitor.Migration, last bool) string {
+	rights := ""
+	if last {
+		rights = "\n" + d.in(rightsText)
+	}
 	// "If not exists" needs the right to make a schema, also when it exists.
 	return fmt.Sprintf("do $$ begin\n  if pg_catalog.to_regnamespace('%[1]s') is null then\n    create schema %[1]s;\n  end if;\nend $$;\n%[2]s\n%[3]s\n"+
-		"insert into %[4]s (version, name, applied_at, oldest_compatible) values (%[5]d, '%[6]s', clock_timestamp(), %[7]d);\n",
-		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, oldestCompatible)
+		"insert into %[4]s (version, name, applied_at, oldest_compatible) values (%[5]d, '%[6]s', clock_timestamp(), %[7]d);\n%[8]s",
+		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, oldestCompatible, rights)
 }
+
+// roles is the script that makes the roles and gives them their rights, as far as there is something to give them.
+func (d *dialect) roles() string { return d.in(rolesText + "\n" + rightsText) }
 
 // Migrate makes the schema if there is none, and applies what is pending. It implements [monitor.Migrator].
 func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
@@ -73,6 +80,11 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 			// Without arguments the driver sends a text of several statements as it is.
 			if _, err := tx.Exec(ctx, m.SQL, pgx.QueryExecModeSimpleProtocol); err != nil {
 				return err
+			}
+			if m.Version == len(all) {
+				if _, err := tx.Exec(ctx, t.sql.in(rightsText), pgx.QueryExecModeSimpleProtocol); err != nil {
+					return fmt.Errorf("give the rights: %w", err)
+				}
 			}
 			err = tx.QueryRow(ctx, t.sql.in(`insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible)
 values ($1, $2, clock_timestamp(), $3) returning applied_at`), m.Version, m.Name, oldestCompatible).Scan(&m.Applied)
@@ -173,7 +185,7 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 		return nil, t.fail("list migrations of", err)
 	}
 	for i, m := range all {
-		all[i].SQL = t.sql.script(m)
+		all[i].SQL = t.sql.script(m, i == len(all)-1)
 	}
 	return all, nil
 }

@@ -15,23 +15,6 @@ import (
 	"github.com/symphony-messenger/symphony/transport/transporttest"
 )
 
-// hurried makes a role that may fill the shared database, and whose statements may take half a second. Everything of its is dropped
-// at the end of the test.
-func hurried(t *testing.T) string {
-	t.Helper()
-	admin := adminOf(t)
-	role := "r" + strings.ReplaceAll(symphony.NewID().String(), "-", "")
-	ctx := context.WithoutCancel(t.Context())
-	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; alter role %[1]s set statement_timeout = '500ms'; grant create on database postgres to %[1]s", role))
-	t.Cleanup(func() {
-		if _, err := admin.Exec(ctx, fmt.Sprintf("drop owned by %[1]s; drop role %[1]s", role)); err != nil {
-			t.Error(err)
-		}
-		_ = admin.Close(ctx)
-	})
-	return role
-}
-
 // asUser returns a DSN for another user.
 func asUser(t testing.TB, dsn, user string) string {
 	t.Helper()
@@ -46,17 +29,35 @@ func asUser(t testing.TB, dsn, user string) string {
 // TestConformancePooled is the suite by way of a PgBouncer in transaction mode, which runs each transaction in another session.
 func TestConformancePooled(t *testing.T) {
 	transporttest.Run(t, func(tb testing.TB) transporttest.Store {
-		return storeAt(tb, pgtest.Pooled(tb, pgtest.DSN(tb))+"&pgbouncer=true")
+		return storeAt(tb, pgtest.Pooled(tb, pgtest.DSN(tb))+"&pgbouncer=true", nil)
 	})
 }
 
-// TestConformancePooledListening: the same with a direct way for LISTEN, as a user whose statements end after 500 ms.
+// TestConformancePooledListening: the same with a direct way for LISTEN, as a worker whose statements end after 500 ms.
 func TestConformancePooledListening(t *testing.T) {
-	role := hurried(t)
+	user := hurried(t)
+	direct := asUser(t, pgtest.Server(t).DSN("postgres"), user)
 	transporttest.Run(t, func(tb testing.TB) transporttest.Store {
-		direct := asUser(tb, pgtest.Server(tb).DSN("postgres"), role)
-		return storeAt(tb, asUser(tb, pgtest.Pooled(tb, pgtest.DSN(tb)), role)+"&pgbouncer=true&listen_dsn="+url.QueryEscape(direct))
+		c := withRoles(tb, pgtest.DSN(tb))
+		mustExec(tb, c.admin, fmt.Sprintf("grant %s_worker to %s", c.schema, user))
+		return storeAt(tb, asUser(tb, pgtest.Pooled(tb, c.dsn), user)+"&pgbouncer=true&listen_dsn="+url.QueryEscape(direct), c.owner)
 	})
+}
+
+// hurried makes a user for this test whose statements may take half a second. All stores have the same: the pooler keeps connections for each.
+func hurried(t *testing.T) string {
+	t.Helper()
+	admin := adminOf(t)
+	user := "r" + strings.ReplaceAll(symphony.NewID().String(), "-", "")
+	ctx := context.WithoutCancel(t.Context())
+	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; alter role %[1]s set statement_timeout = '500ms'", user))
+	t.Cleanup(func() {
+		if _, err := admin.Exec(ctx, "drop role "+user); err != nil {
+			t.Error(err)
+		}
+		_ = admin.Close(ctx)
+	})
+	return user
 }
 
 // TestPoolerIsSaid: what was recognised is said once, when somebody begins to work, and what follows from it.

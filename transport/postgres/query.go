@@ -17,6 +17,10 @@ var (
 	queryFiles embed.FS
 	//go:embed schema/*.sql
 	schemaFiles embed.FS
+	//go:embed rights/rights.sql
+	rightsText string
+	//go:embed rights/roles.sql
+	rolesText string
 )
 
 // A dialect is the statements for one schema.
