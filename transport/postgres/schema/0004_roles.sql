@@ -88,14 +88,14 @@ begin
     _row := row_to_json(new);
   else
     -- Who inserts may have no rights here: then this runs with those of the owner. A type of somebody's may have a cast to JSON that is a
-    -- function of his, and must not run so. The text of a value is made by the type itself, which only a superuser can define.
+    -- function of his, and must not run so. The stars are for columns that have the same name. The text of a value is made by the type itself, which only a superuser can define.
     select string_agg(format(case symphony.messenger_type_kind(c.atttypid)
         when 'built-in' then '($1).%1$I as %1$I'
         when 'own' then 'case when num_nulls(($1).%1$I) = 0 then concat(($1).%1$I) end as %1$I'
-        else 'case when num_nulls(($1).%1$I) = 0 then array(select case when num_nulls(e) = 0 then concat(e) end from unnest(($1).%1$I) e) end as %1$I'
+        else 'case when num_nulls(($1).%1$I) = 0 then array(select case when num_nulls(e.*) = 0 then concat(e.*) end from unnest(($1).%1$I) e) end as %1$I'
       end, c.attname), ', ' order by c.attnum)
     into _columns from pg_attribute c where c.attrelid = tg_relid and c.attnum > 0 and not c.attisdropped;
-    execute format('select row_to_json(r) from (select %s) r', _columns) into _row using new;
+    execute format('select row_to_json(r.*) from (select %s) r', _columns) into _row using new;
   end if;
   perform symphony.dispatch(tg_argv[0], _row, queue => case when tg_nargs > 1 then tg_argv[1] end,
     idempotency_key => case when tg_nargs > 2 then _row ->> tg_argv[2] end);
