@@ -203,12 +203,15 @@ func (t *Transport) check(ctx context.Context) error {
 		return err
 	}
 	var version, oldest int
+	var hidden bool
 	err = within(ctx, func(ctx context.Context) error {
-		return t.work.QueryRow(ctx, t.sql.in("select coalesce(max(version), 0), coalesce(max(oldest_compatible), 0) from symphony.messenger_migrations")).
-			Scan(&version, &oldest)
+		return t.work.QueryRow(ctx, t.sql.check).Scan(&version, &oldest, &hidden)
 	})
 	if err != nil {
 		return explain(err)
+	}
+	if hidden {
+		return fmt.Errorf("row level security hides all messages of schema %s from the user of the database: grant it the role %[1]s_worker", t.sql.schema)
 	}
 	if err := t.sql.tooNew(version, oldest); err != nil {
 		return err

@@ -26,7 +26,7 @@ var (
 // A dialect is the statements for one schema.
 type dialect struct {
 	schema string
-	insert, accept, subscriptions, subscribe, ended,
+	check, insert, accept, subscriptions, subscribe, ended,
 	claim, look, done, doneHistory, settle, there, renew,
 	counts, oldest, recordLive, recordFailed, recordHistory,
 	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed,
@@ -36,7 +36,7 @@ type dialect struct {
 func newDialect(schema string) (*dialect, error) {
 	d := &dialect{schema: schema}
 	for name, into := range map[string]*string{
-		"insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
+		"check": &d.check, "insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
 		"claim": &d.claim, "look": &d.look, "done": &d.done, "done_history": &d.doneHistory, "settle": &d.settle, "there": &d.there,
 		"renew": &d.renew, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "record_failed": &d.recordFailed,
 		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,

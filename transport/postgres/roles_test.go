@@ -224,3 +224,21 @@ func TestWorkerMayVacuum(t *testing.T) {
 		})
 	}
 }
+
+// TestHidden: somebody who may use the tables, and has no role, would see none of the rows, and wait for messages for ever.
+func TestHidden(t *testing.T) {
+	c := withRoles(t, pgtest.DSN(t))
+	user := c.login(t, "reader")
+	mustExec(t, c.admin, fmt.Sprintf("revoke %[1]s_reader from %[2]s; grant usage on schema %[1]s to %[2]s; grant all on all tables in schema %[1]s to %[2]s; grant execute on all functions in schema %[1]s to %[2]s",
+		c.schema, user))
+	for use, err := range everyUse(t, unmigrated(t, asUser(t, c.dsn, user))) {
+		if err == nil || !strings.Contains(err.Error(), "grant it the role "+c.schema+"_worker") {
+			t.Errorf("%s: %v; want what to do", use, err)
+		}
+	}
+	if _, err := c.open(t, "enqueue").Counts(t.Context()); !denied(err) || !strings.Contains(err.Error(), "needs a role") {
+		t.Errorf("one who may not look is told %v", err)
+	}
+	mustExec(t, c.admin, fmt.Sprintf("grant %s_worker to %s", c.schema, user))
+	sendOne(t, unmigrated(t, asUser(t, c.dsn, user)), nil)
+}
