@@ -49,21 +49,6 @@ comment on table symphony.messenger_migrations is 'The steps that made this sche
 comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.';
 `
 
-// script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
-func (d *dialect) script(m monitor.Migration, last bool) string {
-	rights := ""
-	if last {
-		rights = "\n" + d.in(rightsText)
-	}
-	// "If not exists" needs the right to make a schema, also when it exists.
-	return fmt.Sprintf("do $$ begin\n  if pg_catalog.to_regnamespace('%[1]s') is null then\n    create schema %[1]s;\n  end if;\nend $$;\n%[2]s\n%[3]s\n"+
-		"insert into %[4]s (version, name, applied_at, oldest_compatible) values (%[5]d, '%[6]s', clock_timestamp(), %[7]d);\n%[8]s",
-		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, oldestCompatible, rights)
-}
-
-// roles is the script that makes the roles and gives them their rights, as far as there is something to give them.
-func (d *dialect) roles() string { return d.in(rolesText + "\n" + rightsText) }
-
 // Migrate makes the schema if there is none, and applies what is pending. It implements [monitor.Migrator].
 func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	all, err := t.sql.steps()

@@ -72,6 +72,7 @@ var (
 	_ symphony.SubscriptionStore = (*Transport)(nil)
 	_ symphony.Maintainer        = (*Transport)(nil)
 	_ monitor.Migrator           = (*Transport)(nil)
+	_ monitor.Scripter           = (*Transport)(nil)
 	_ monitor.Finder             = (*Transport)(nil)
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)

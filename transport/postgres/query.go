@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+//go:generate sh -c "env -u SYMPHONY_DSN -u DATABASE_URL go run ../../cmd/symphony migrate sql --supabase > ../../supabase/migrations/20261124000000_symphony.sql"
+
 // Each statement stands in a file of its own, and is prepared on the migrated schema by a test. There and in the
 // migrations "symphony." is the schema, whatever it is called.
 var (
