@@ -33,26 +33,25 @@ func TestConformancePooled(t *testing.T) {
 	})
 }
 
-// TestConformancePooledListening: the same with a direct way for LISTEN, as a worker whose statements end after 500 ms.
+// TestConformancePooledListening: the same with a direct way for LISTEN, as a user whose statements end after 500 ms.
 func TestConformancePooledListening(t *testing.T) {
 	user := hurried(t)
 	direct := asUser(t, pgtest.Server(t).DSN("postgres"), user)
 	transporttest.Run(t, func(tb testing.TB) transporttest.Store {
-		c := withRoles(tb, pgtest.DSN(tb))
-		mustExec(tb, c.admin, fmt.Sprintf("grant %s_worker to %s", c.schema, user))
-		return storeAt(tb, asUser(tb, pgtest.Pooled(tb, c.dsn), user)+"&pgbouncer=true&listen_dsn="+url.QueryEscape(direct), c.owner)
+		return storeAt(tb, asUser(tb, pgtest.Pooled(tb, pgtest.DSN(tb)), user)+"&pgbouncer=true&listen_dsn="+url.QueryEscape(direct), nil)
 	})
 }
 
-// hurried makes a user for this test whose statements may take half a second. All stores have the same: the pooler keeps connections for each.
+// hurried makes a user who may make schemas in the shared database, and whose statements may take half a second. All stores have the same:
+// the pooler keeps connections for each.
 func hurried(t *testing.T) string {
 	t.Helper()
 	admin := adminOf(t)
 	user := "r" + strings.ReplaceAll(symphony.NewID().String(), "-", "")
 	ctx := context.WithoutCancel(t.Context())
-	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; alter role %[1]s set statement_timeout = '500ms'", user))
+	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; alter role %[1]s set statement_timeout = '500ms'; grant create on database postgres to %[1]s", user))
 	t.Cleanup(func() {
-		if _, err := admin.Exec(ctx, "drop role "+user); err != nil {
+		if _, err := admin.Exec(ctx, fmt.Sprintf("drop owned by %[1]s; drop role %[1]s", user)); err != nil {
 			t.Error(err)
 		}
 		_ = admin.Close(ctx)

@@ -88,13 +88,25 @@ func (c *cast) open(t *testing.T, role string) *Transport {
 	return unmigrated(t, asUser(t, c.dsn, c.login(t, role)))
 }
 
-// TestConformanceAdmin is the suite as a user who owns nothing: on every version of the server his rights are those of grants and policies.
-// Those of a worker are the same from PostgreSQL 17 on; before, he is a member of the owner: TestConformancePooledListening.
-func TestConformanceAdmin(t *testing.T) {
+// TestConformanceRoles is the suite as a user who owns nothing, whose rights are those of grants and policies: a worker from PostgreSQL 17
+// on. Before, a worker is a member of the owner, and the administrator is whose rights are such.
+func TestConformanceRoles(t *testing.T) {
+	role := "worker"
+	admin := adminOf(t)
+	if err := admin.QueryRow(t.Context(), "select case when current_setting('server_version_num')::int < 170000 then 'admin' else 'worker' end").Scan(&role); err != nil {
+		t.Fatal(err)
+	}
+	_ = admin.Close(t.Context())
 	transporttest.Run(t, func(tb testing.TB) transporttest.Store {
 		c := withRoles(tb, pgtest.DSN(tb))
-		return storeAt(tb, asUser(tb, c.dsn, c.login(tb, "admin")), c.owner)
+		return storeAt(tb, asUser(tb, c.dsn, c.login(tb, role)), c.owner)
 	})
+}
+
+// TestWorker takes every path as a worker.
+func TestWorker(t *testing.T) {
+	c := withRoles(t, pgtest.Database(t)) // in the schema that wholePath names
+	wholePath(t, c.open(t, "worker"))
 }
 
 func denied(err error) bool { return codeOf(err) == "42501" }
