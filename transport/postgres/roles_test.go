@@ -254,3 +254,23 @@ func TestHidden(t *testing.T) {
 	mustExec(t, c.admin, fmt.Sprintf("grant %s_worker to %s", c.schema, user))
 	sendOne(t, unmigrated(t, asUser(t, c.dsn, user)), nil)
 }
+
+// TestVacuumTakesItsTime: longer than the role's statements may.
+func TestVacuumTakesItsTime(t *testing.T) {
+	c := withRoles(t, pgtest.DSN(t))
+	mustExec(t, c.admin, c.owner.sql.in(`insert into symphony.messenger_messages (id, created_at, available_at, status, queue_name, message_type, body)
+select gen_random_uuid(), now(), now(), 'pending', 'q', 't', '' from generate_series(1, 60000); delete from symphony.messenger_messages`))
+	user := c.login(t, "worker")
+	mustExec(t, c.admin, "alter role "+user+" set statement_timeout = '10ms'")
+	store := unmigrated(t, asUser(t, c.dsn, user))
+	begun := time.Now()
+	if err := store.vacuum(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begun); took < 20*time.Millisecond {
+		t.Fatalf("it took %v, the test tests nothing", took)
+	}
+	if got := one(t, store, store.upkeep, "show statement_timeout"); got != "10ms" {
+		t.Errorf("afterwards statements may take %s", got)
+	}
+}
