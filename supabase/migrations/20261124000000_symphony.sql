@@ -1205,13 +1205,14 @@ insert into symphony.messenger_migrations (version, name, applied_at, oldest_com
 do $roles$
 declare
   _path text := pg_catalog.current_setting('search_path');
+  _lock text := pg_catalog.current_setting('lock_timeout');
   _schema text := (pg_catalog.parse_ident('symphony.messenger_messages'))[1];
   _new integer := pg_catalog.current_setting('server_version_num')::pg_catalog.int4;
   _owner text;
   _worker text;
   _role record;
 begin
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('lock_timeout', '10s', true);
   _owner := format('%I', _schema || '_owner');
   _worker := format('%I', _schema || '_worker');
   for _role in
@@ -1238,6 +1239,13 @@ begin
       execute format('grant %s to current_user', _owner);
     end if;
   end if;
+  -- Who owned the tables so far goes on working.
+  for _role in
+    select r.oid, format('%I', r.rolname) as name from pg_class c join pg_roles r on r.oid = c.relowner
+    where c.oid = to_regclass('symphony.messenger_messages') and not r.rolsuper and not pg_has_role(r.oid, to_regrole(_owner), 'USAGE')
+  loop
+    execute format('grant %s to %s', _owner, _role.name);
+  end loop;
   -- Workers vacuum the tables, which only their owner may do before PostgreSQL 17. From then on there is MAINTAIN.
   if _new < 170000 then
     execute format('grant %s to %s', _owner, _worker);
@@ -1254,7 +1262,7 @@ begin
   end if;
   execute format('alter default privileges for role %s revoke all on functions from public', _owner);
   execute format('alter default privileges for role %s revoke all on types from public', _owner);
-  perform set_config('search_path', _path, true);
+  perform set_config('search_path', _path, true), set_config('lock_timeout', _lock, true);
 end $roles$;
 
 -- Who may do what, worked out from what there is: nothing is open to PUBLIC, nor to the roles of Supabase's data API, and the rest is for
@@ -1262,6 +1270,7 @@ end $roles$;
 do $rights$
 declare
   _path text := pg_catalog.current_setting('search_path');
+  _lock text := pg_catalog.current_setting('lock_timeout');
   _messages oid := pg_catalog.to_regclass('symphony.messenger_messages');
   _new integer := pg_catalog.current_setting('server_version_num')::pg_catalog.int4;
   _schema text;
@@ -1275,7 +1284,8 @@ begin
   if _messages is null then
     return; -- the roles were made before the first step
   end if;
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  -- Whoever is in the way for longer is not waited for: behind us wait all who work.
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('lock_timeout', '10s', true);
   select n.nspname into _schema from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = _messages;
   _owner := to_regrole(format('%I', _schema || '_owner'));
   _worker := format('%I', _schema || '_worker');
@@ -1362,5 +1372,5 @@ begin
   loop
     execute _text;
   end loop;
-  perform set_config('search_path', _path, true);
+  perform set_config('search_path', _path, true), set_config('lock_timeout', _lock, true);
 end $rights$;

@@ -183,6 +183,30 @@ func TestRolesBySomebodyOrdinary(t *testing.T) {
 	}
 }
 
+// TestRolesLater: an administrator makes them while an application works that owned everything so far. It goes on, with its connections.
+func TestRolesLater(t *testing.T) {
+	dsn := roleDSN(t, nil)
+	c := &cast{dsn: asUser(t, dsn, "postgres"), schema: defaultSchema}
+	c.dropRoles(t)
+	store := openDSN(t, dsn, nil)
+	sendOne(t, store, nil)
+	c.admin = adminConn(t, c.dsn)
+	mustExec(t, c.admin, store.sql.roles()+"; set datestyle = 'ISO'")
+	if got := one(t, store, c.admin, "select current_setting('search_path') || current_setting('lock_timeout')"); got != `"$user", public0` {
+		t.Errorf("the script leaves behind %s", got)
+	}
+	sendOne(t, store, nil)
+	if ds := lease(t, store, "w", 5); len(ds) != 2 {
+		t.Errorf("%d of 2 messages came", len(ds))
+	}
+	if err := store.vacuum(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := store.Maintain(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRolesThatAreSpecial: functions would run as a superuser.
 func TestRolesThatAreSpecial(t *testing.T) {
 	dsn := pgtest.DSN(t)

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgtest"
 	"github.com/symphony-messenger/symphony/transport/transporttest"
@@ -57,6 +60,32 @@ func hurried(t *testing.T) string {
 		_ = admin.Close(ctx)
 	})
 	return user
+}
+
+// TestPooledPaths: with all ways in which connections of the caller's may send their statements through a pooler.
+func TestPooledPaths(t *testing.T) {
+	dsn := pgtest.Database(t) // in the schema that wholePath names
+	openDSN(t, dsn, nil)
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol} {
+		t.Run(mode.String(), func(t *testing.T) {
+			c, err := pgxpool.ParseConfig(pgtest.Pooled(t, dsn))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.ConnConfig.DefaultQueryExecMode = mode
+			pool, err := pgxpool.NewWithConfig(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pool.Close()
+			store, err := New(t.Context(), pool, &Options{Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			wholePath(t, store)
+		})
+	}
 }
 
 // TestPoolerIsSaid: what was recognised is said once, when somebody begins to work, and what follows from it.

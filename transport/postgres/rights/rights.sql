@@ -3,6 +3,7 @@
 do $rights$
 declare
   _path text := pg_catalog.current_setting('search_path');
+  _lock text := pg_catalog.current_setting('lock_timeout');
   _messages oid := pg_catalog.to_regclass('symphony.messenger_messages');
   _new integer := pg_catalog.current_setting('server_version_num')::pg_catalog.int4;
   _schema text;
@@ -16,7 +17,8 @@ begin
   if _messages is null then
     return; -- the roles were made before the first step
   end if;
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+  -- Whoever is in the way for longer is not waited for: behind us wait all who work.
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('lock_timeout', '10s', true);
   select n.nspname into _schema from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = _messages;
   _owner := to_regrole(format('%I', _schema || '_owner'));
   _worker := format('%I', _schema || '_worker');
@@ -103,5 +105,5 @@ begin
   loop
     execute _text;
   end loop;
-  perform set_config('search_path', _path, true);
+  perform set_config('search_path', _path, true), set_config('lock_timeout', _lock, true);
 end $rights$;
