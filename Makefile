@@ -27,6 +27,7 @@ test: ## Run all tests with the race detector, installing what they need (under 
 	@scripts/ensure.sh race
 	@scripts/ensure.sh postgres
 	@scripts/ensure.sh zones
+	@scripts/ensure.sh pgbouncer
 	CGO_ENABLED=0 go build ./...
 	export CGO_ENABLED=1 status=0; \
 	(cd bench && go test -race -shuffle=on -timeout=5m ./...) || status=1; \
@@ -36,6 +37,7 @@ test: ## Run all tests with the race detector, installing what they need (under 
 .PHONY: test-pg-all
 test-pg-all: ## Run the tests of PostgreSQL against every major version, fetched with npm
 	@scripts/ensure.sh race
+	@scripts/ensure.sh pgbouncer
 	@scripts/pg-all.sh
 
 .PHONY: lint

@@ -61,7 +61,8 @@ func nothingBehind(dsn string) error {
 //
 //	schema=symphony     where the tables are
 //	pool=10             connections for the caller's transactions
-//	pgbouncer=true      a pooler in transaction mode stands in between: no LISTEN, no prepared statements
+//	pgbouncer=true      a pooler in transaction mode stands in between: no LISTEN, no prepared statements; also
+//	                    without it at port 6543
 //	listen_dsn=…        a way around it for the connection that is told of new messages, percent-encoded
 //
 // Open neither connects to a store nor creates or migrates one. The caller closes the transport with

@@ -23,3 +23,11 @@ type Migrator interface {
 	// Migrations lists all steps in order, applied and pending.
 	Migrations(ctx context.Context) ([]Migration, error)
 }
+
+// A Scripter has SQL for those who set a store up with tools of their own, beyond the steps of a [Migrator]. It connects to nothing.
+type Scripter interface {
+	// RolesSQL makes the roles of the store, and gives them their rights. It may be executed again.
+	RolesSQL() string
+	// SupabaseSQL is one migration for the command line of Supabase: all steps after a version, and the roles.
+	SupabaseSQL(after int) (string, error)
+}

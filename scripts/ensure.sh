@@ -7,6 +7,7 @@
 #   scripts/ensure.sh race       what `go test -race` needs: a C compiler and its headers
 #   scripts/ensure.sh postgres   the programs of a PostgreSQL server, 14 or newer; none is left running
 #   scripts/ensure.sh zones      the time zones of the system
+#   scripts/ensure.sh pgbouncer  the program pgbouncer, likewise
 #   scripts/ensure.sh npm        npm, which fetches the servers of scripts/pg-all.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -105,6 +106,17 @@ zones() {
 	zones_in "${dirs[@]}" || die "the package tzdata was installed but has no Europe/Berlin: install the time zone data, or set ZONEINFO to its directory"
 }
 
+# internal/pgserver looks in the same places. At runlevel 1 Debian starts no service that it installs.
+pgbouncer() {
+	if [ -n "${SYMPHONY_PGBOUNCER:-}" ]; then
+		[ -x "$SYMPHONY_PGBOUNCER" ] || die "there is no program $SYMPHONY_PGBOUNCER (from SYMPHONY_PGBOUNCER)"
+		return
+	fi
+	type -P pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] && return
+	RUNLEVEL=1 install "PgBouncer (tests start one of their own)" pgbouncer
+	[ -x /usr/sbin/pgbouncer ] || die "the package pgbouncer was installed but has no /usr/sbin/pgbouncer: install one and set SYMPHONY_PGBOUNCER to it"
+}
+
 npm_() {
 	command -v npm >/dev/null && command -v node >/dev/null || install "npm (it fetches servers to test with)" npm
 }
@@ -114,6 +126,7 @@ go) go_ ;;
 race) race ;;
 postgres) postgres ;;
 zones) zones ;;
+pgbouncer) pgbouncer ;;
 npm) npm_ ;;
-*) die "usage: scripts/ensure.sh go|race|postgres|zones|npm" ;;
+*) die "usage: scripts/ensure.sh go|race|postgres|zones|pgbouncer|npm" ;;
 esac

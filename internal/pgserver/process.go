@@ -76,9 +76,13 @@ func (p *process) kill() {
 
 // command is a program of the server's, to be run by a user who may.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
-	cmd.Dir = s.folder.path // the current one may be closed to that user
-	cmd.SysProcAttr = s.folder.owner.attributes()
+	return s.folder.command(filepath.Join(s.bin, name), args...)
+}
+
+func (f *folder) command(path string, args ...string) *exec.Cmd {
+	cmd := exec.Command(path, args...)
+	cmd.Dir = f.path // the current one may be closed to that user
+	cmd.SysProcAttr = f.owner.attributes()
 	// The variables of a client and of a language change what a server does and says.
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "PG") || strings.HasPrefix(v, "LC_") || strings.HasPrefix(v, "LANG")

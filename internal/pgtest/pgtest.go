@@ -14,8 +14,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,10 +42,12 @@ var ours shared
 
 // A shared server is started when it is needed.
 type shared struct {
-	mu     sync.Mutex
-	owned  bool // by Main, which stops it
-	server *pgserver.Server
-	err    error // of starting it: all who ask get the same
+	mu      sync.Mutex
+	owned   bool // by Main, which stops it
+	server  *pgserver.Server
+	err     error // of starting it: all who ask get the same
+	pooler  *pgserver.Pooler
+	poolErr error
 }
 
 // Main runs the tests, then stops the server if they have used one. It returns the exit code.
@@ -76,7 +80,11 @@ func (s *shared) stop() error {
 	if s.server == nil {
 		return nil
 	}
-	return s.server.Stop()
+	var err error
+	if s.pooler != nil {
+		err = s.pooler.Stop()
+	}
+	return errors.Join(err, s.server.Stop())
 }
 
 // get returns the server. Its start does not end with the test that happens to ask first.
@@ -92,6 +100,22 @@ func (s *shared) get() (*pgserver.Server, error) {
 		s.server, s.err = pgserver.Start(ctx, pgserver.Config{})
 	}
 	return s.server, s.err
+}
+
+// pool returns the pooler in front of the server.
+func (s *shared) pool() (*pgserver.Pooler, error) {
+	server, err := s.get()
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pooler == nil && s.poolErr == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), startTime)
+		defer cancel()
+		s.pooler, s.poolErr = pgserver.StartPooler(ctx, server)
+	}
+	return s.pooler, s.poolErr
 }
 
 // Server returns the server that the tests of this process share. A test that stops it or starts it again
@@ -121,6 +145,18 @@ func DSN(tb testing.TB) string {
 	})
 	tb.Cleanup(func() { drop(tb, base, "drop schema if exists "+schema+" cascade") })
 	return dsn
+}
+
+// Pooled returns a DSN that leads where dsn, one of the shared server, does, by way of a PgBouncer in transaction mode, which the tests of
+// this process share.
+func Pooled(tb testing.TB, dsn string) string {
+	tb.Helper()
+	Server(tb)
+	p, err := ours.pool()
+	if err != nil {
+		tb.Fatalf("%s needs a PgBouncer: %v", tb.Name(), err)
+	}
+	return with(tb, dsn, func(u *url.URL) { u.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(p.Port())) })
 }
 
 // Database returns the URL of a new, empty database for this test, which is dropped when the test ends,

@@ -140,6 +140,17 @@ func TestLeftOpen(t *testing.T) {
 	}
 }
 
+// TestPooled: the pooler leads into the database of the DSN, which can be dropped while it has connections.
+func TestPooled(t *testing.T) {
+	dsn := pgtest.Database(t)
+	pooled := pgtest.Pooled(t, dsn)
+	execute(t, connect(t, pooled), "create table here (id int)")
+	execute(t, connect(t, dsn), "select from here")
+	if again := pgtest.Pooled(t, dsn); again != pooled || pooled == dsn {
+		t.Errorf("DSNs %s, %s and %s: want one pooler in front of the server", dsn, pooled, again)
+	}
+}
+
 // TestNoMain: nobody would stop a server that was started without Main.
 func TestNoMain(t *testing.T) {
 	if err := pgtest.WithoutMain(); err == nil || !strings.Contains(err.Error(), "pgtest.Main") {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -301,19 +300,8 @@ func TestVacuum(t *testing.T) {
 // TestNotTheOwner: a role that may use the tables but not vacuum them is told so once, and works.
 func TestNotTheOwner(t *testing.T) {
 	t.Parallel()
-	dsn := roleDSN(t, nil)
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	role := u.User.Username()
-	u.User = url.User("postgres")
-	owner := openDSN(t, u.String(), nil)
-	for _, text := range []string{"grant usage on schema symphony to ", "grant select, insert, update, delete on all tables in schema symphony to ", "grant usage on all sequences in schema symphony to "} {
-		if _, err := owner.upkeep.Exec(t.Context(), text+role); err != nil {
-			t.Fatal(err)
-		}
-	}
+	c := withRoles(t, pgtest.DSN(t))
+	dsn := asUser(t, c.dsn, c.login(t, "admin"))
 	log := newLines()
 	store := openDSNOnly(t, dsn, &Options{Logger: slog.New(log)})
 	if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a"), anEnvelope("b", withKey("k", 0), inGroup("g"))}); err != nil {

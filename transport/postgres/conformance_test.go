@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
@@ -27,10 +28,12 @@ func (t exchanging) Exchange(ctx context.Context, verdicts []symphony.Verdict, c
 }
 
 // openStore returns a store whose clock the suite can move.
-func openStore(tb testing.TB) transporttest.Store {
-	dsn := pgtest.DSN(tb)
+func openStore(tb testing.TB) transporttest.Store { return storeAt(tb, pgtest.DSN(tb), nil) }
+
+// storeAt opens the store of a DSN; owner moves its clock, if that is not for the user of the DSN.
+func storeAt(tb testing.TB, dsn string, owner *Transport) transporttest.Store {
 	store := openDSN(tb, dsn, nil)
-	clock := &testClock{store: store}
+	clock := &testClock{store: cmp.Or(owner, store)}
 	return transporttest.Store{
 		Transport: exchanging{store},
 		Reopen:    func(tb testing.TB) symphony.Transport { return openDSN(tb, dsn, nil) },

@@ -34,6 +34,27 @@ type config struct {
 	conn   *pgx.ConnConfig // of all pools
 	listen *pgx.ConnConfig // of the connection that is told of new messages; nil: there is none, polling must do
 	pooled bool            // a pooler in transaction mode stands between us and the server: nothing may need a session
+	sign   string          // by which a pooler was recognised; "": none was
+}
+
+// How a pooler is recognised of which the DSN says nothing. Supabase's has this port for its transaction mode; its session mode is
+// at the port of PostgreSQL, with the same name.
+const (
+	poolerPort = 6543
+	poolerName = ".pooler.supabase.com"
+)
+
+// recognise looks for a pooler, and believes what the DSN says of one.
+func (c *config) recognise(said bool) {
+	switch {
+	case said && c.pooled:
+		c.sign = "option " + optionPgBouncer
+	case said:
+	case c.conn.Port == poolerPort:
+		c.pooled, c.sign = true, fmt.Sprint("port ", poolerPort)
+	case strings.HasSuffix(c.conn.Host, poolerName):
+		c.sign = "host *" + poolerName
+	}
 }
 
 const (
@@ -53,7 +74,7 @@ func parseDSN(dsn string) (config, error) {
 	if err != nil {
 		return c, fmt.Errorf("postgres DSN: options: %w", hidePassword(err, dsn))
 	}
-	listen := values.Get(optionListenDSN)
+	listen, said := values.Get(optionListenDSN), values.Has(optionPgBouncer)
 	for name, list := range values {
 		ours, err := c.set(name, list[len(list)-1])
 		if err != nil {
@@ -67,6 +88,7 @@ func parseDSN(dsn string) (config, error) {
 	if c.conn, err = parseConn(scheme + "://" + where + "?" + strings.ReplaceAll(values.Encode(), "+", "%20")); err != nil {
 		return c, err
 	}
+	c.recognise(said)
 	switch {
 	case listen != "":
 		if c.listen, err = parseListen(listen); err != nil {
@@ -92,6 +114,9 @@ func parseListen(dsn string) (*pgx.ConnConfig, error) {
 			}
 		}
 	}
+	if c.pooled {
+		return nil, fmt.Errorf("%s is that of a pooler in transaction mode, through which nobody can listen", c.sign)
+	}
 	return c.conn, nil
 }
 
@@ -113,6 +138,9 @@ func (c *config) set(name, value string) (ours bool, err error) {
 			return true, fmt.Errorf("option %s=%.20q: must be true or false", name, value)
 		}
 		return true, nil
+	}
+	if name == "connection_limit" || name == "pool_timeout" { // of DSNs for Prisma
+		return false, fmt.Errorf("unknown option %s: %s is the number of connections", name, optionPool)
 	}
 	if !slices.Contains(libpq, name) {
 		return false, fmt.Errorf("unknown option %.50q: ours are %s, %s, %s and %s, the others are those of libpq",

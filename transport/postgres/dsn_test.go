@@ -20,12 +20,15 @@ type parsed struct {
 	Pool, Port                             int
 	Pooled                                 bool
 	Listen                                 string // the host
+	Sign                                   string
 }
+
+const supabase = "a.pooler.supabase.com"
 
 func parsedOf(c config) parsed {
 	p := parsed{
 		Schema: c.schema, Pool: c.pool, Pooled: c.pooled, Host: c.conn.Host, Port: int(c.conn.Port), User: c.conn.User,
-		Password: c.conn.Password, Database: c.conn.Database,
+		Password: c.conn.Password, Database: c.conn.Database, Sign: c.sign,
 	}
 	if c.listen != nil {
 		p.Listen = c.listen.Host
@@ -43,7 +46,12 @@ func TestParseDSN(t *testing.T) {
 	for dsn, want := range map[string]parsed{
 		"postgres://u:p@h/d":                                                                  base,
 		"postgresql://u:p@h:5432/d":                                                           base,
-		"postgres://u:p@h:6543/d":                                                             with(func(p *parsed) { p.Port = 6543 }),
+		"postgres://u:p@h:6543/d":                                                             with(func(p *parsed) { p.Port, p.Pooled, p.Listen, p.Sign = 6543, true, "", "port 6543" }),
+		"postgres://u:p@h:6543/d?pgbouncer=false":                                             with(func(p *parsed) { p.Port = 6543 }),
+		"postgres://u:p@a.pooler.supabase.com/d":                                              with(func(p *parsed) { p.Host, p.Listen, p.Sign = supabase, supabase, "host *.pooler.supabase.com" }),
+		"postgres://u:p@a.pooler.supabase.com:6543/d":                                         with(func(p *parsed) { p.Host, p.Port, p.Pooled, p.Listen, p.Sign = supabase, 6543, true, "", "port 6543" }),
+		"postgres://u:p@h:6543/d?listen_dsn=postgres%3A%2F%2Fdirect%2Fd":                      with(func(p *parsed) { p.Port, p.Pooled, p.Listen, p.Sign = 6543, true, "direct", "port 6543" }),
+		"postgres://u:p@pooler.supabase.com.example/d":                                        with(func(p *parsed) { p.Host, p.Listen = "pooler.supabase.com.example", "pooler.supabase.com.example" }),
 		"postgres://u:p%40%2F%3F%23%3A%25@h/d":                                                with(func(p *parsed) { p.Password = "p@/?#:%" }),
 		"postgres:///d?user=u&password=p&host=h&port=5432":                                    base,
 		"postgres:///d?user=u&password=p&host=/run/x&port=5432":                               with(func(p *parsed) { p.Host, p.Listen = "/run/x", "/run/x" }),
@@ -51,13 +59,13 @@ func TestParseDSN(t *testing.T) {
 		"postgres://u:p@h/d?schema=_9" + strings.Repeat("a", 46):                              with(func(p *parsed) { p.Schema = "_9" + strings.Repeat("a", 46) }),
 		"postgres://u:p@h/d?pool=1":                                                           with(func(p *parsed) { p.Pool = 1 }),
 		"postgres://u:p@h/d?pool=1000":                                                        with(func(p *parsed) { p.Pool = 1000 }),
-		"postgres://u:p@h/d?pgbouncer=true":                                                   with(func(p *parsed) { p.Pooled, p.Listen = true, "" }),
+		"postgres://u:p@h/d?pgbouncer=true":                                                   with(func(p *parsed) { p.Pooled, p.Listen, p.Sign = true, "", "option pgbouncer" }),
 		"postgres://u:p@h/d?pgbouncer=false":                                                  base,
-		"postgres://u:p@h/d?pgbouncer=1&listen_dsn=postgres%3A%2F%2Fdirect%2Fd":               with(func(p *parsed) { p.Pooled, p.Listen = true, "direct" }),
+		"postgres://u:p@h/d?pgbouncer=1&listen_dsn=postgres%3A%2F%2Fdirect%2Fd":               with(func(p *parsed) { p.Pooled, p.Listen, p.Sign = true, "direct", "option pgbouncer" }),
 		"postgres://u:p@h/d?listen_dsn=postgres%3A%2F%2Fu%3Ax%40direct%2Fd%3Fsslmode%3Dallow": with(func(p *parsed) { p.Listen = "direct" }),
 		"postgres://u:p@h/d?listen_dsn=":                                                      base,
 		"postgres://u:p@h/d?schema=a&pool=3&pgbouncer=true&sslmode=disable&application_name=x&connect_timeout=3&target_session_attrs=read-write&listen_dsn=postgres%3A%2F%2Fl": with(func(p *parsed) {
-			p.Schema, p.Pool, p.Pooled, p.Listen = "a", 3, true, "l"
+			p.Schema, p.Pool, p.Pooled, p.Listen, p.Sign = "a", 3, true, "l", "option pgbouncer"
 		}),
 		"postgres://u:p@h/d?schema=a&schema=b": with(func(p *parsed) { p.Schema = "b" }),
 	} {
@@ -148,6 +156,8 @@ func TestParseDSNRefuses(t *testing.T) {
 		"postgres://h/d?listen_dsn=mysql%3A%2F%2Fh":                  "option listen_dsn",
 		"postgres://h/d?listen_dsn=x":                                "option listen_dsn",
 		"postgres://h/d?listen_dsn=postgres%3A%2F%2Fh%3Fsslmode%3Dx": "option listen_dsn",
+		"postgres://h/d?listen_dsn=postgres%3A%2F%2Fh%3A6543%2Fd":    "nobody can listen",
+		"postgres://h/d?connection_limit=1":                          "pool is the number of connections",
 		// One error among options that are good must not depend on which is looked at first.
 		"postgres://h/d?schema=a&pool=3&pgbouncer=true&sslmode=disable&listen_dsn=postgres%3A%2F%2Fl&sslmod=x": `unknown option "sslmod"`,
 		"postgres://h/d?schema=a&pool=3000&pgbouncer=true&sslmode=disable&application_name=a":                  "option pool",

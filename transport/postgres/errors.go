@@ -21,6 +21,8 @@ func explain(err error) error {
 		if e, _ := errors.AsType[*pgconn.PgError](err); strings.Contains(e.Message, "messenger_") || strings.Contains(e.Message, "clock()") || code == "3F000" {
 			kind = symphony.ErrNotMigrated
 		}
+	case code == "42501":
+		return fmt.Errorf("%w (the user of the database needs a role such as symphony_worker, see docs/postgresql.md)", err)
 	case code == "53100":
 		kind = symphony.ErrStoreFull
 	case code == "25006":

@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +47,7 @@ func (n native) query(ctx context.Context, text string, args []any, each func(sc
 type textual struct{ native }
 
 func (t textual) query(ctx context.Context, text string, args []any, each func(scan scanner) error) error {
-	plain, err := texts(args)
+	text, plain, err := texts(text, args)
 	if err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func inTx(tx pgx.Tx) executor {
 type standard struct{ tx *sql.Tx }
 
 func (s standard) query(ctx context.Context, text string, args []any, each func(scan scanner) error) error {
-	plain, err := texts(args)
+	text, plain, err := texts(text, args)
 	if err != nil {
 		return err
 	}
@@ -83,15 +85,27 @@ func (s standard) query(ctx context.Context, text string, args []any, each func(
 	return rows.Err()
 }
 
-func texts(args []any) ([]any, error) {
+// texts returns a statement and its arguments for a connection that is told no types. Arrays with nulls become JSON: what NULL means in
+// the text of an array is a setting of the caller's session, array_nulls.
+func texts(text string, args []any) (string, []any, error) {
 	plain := make([]any, len(args))
 	for i, arg := range args {
 		var err error
-		if plain[i], err = arrayText(arg); err != nil {
-			return nil, err
+		switch arg.(type) {
+		case []*string, []*int64, []*time.Time:
+			var list []byte
+			list, err = json.Marshal(arg)
+			plain[i] = string(list)
+			text = regexp.MustCompile(fmt.Sprintf(`\$%d::pg_catalog\.(\w+)\[\]`, i+1)).ReplaceAllString(text,
+				fmt.Sprintf("array(select e.value::pg_catalog.$1 from pg_catalog.json_array_elements_text($$%d::pg_catalog.json) e)", i+1))
+		default:
+			plain[i], err = arrayText(arg)
+		}
+		if err != nil {
+			return "", nil, err
 		}
 	}
-	return plain, nil
+	return text, plain, nil
 }
 
 // arrayText returns an array as PostgreSQL writes it (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO), and
@@ -104,16 +118,10 @@ func arrayText(arg any) (any, error) {
 		return list(a, func(v []byte) string { return `"\\x` + hex.EncodeToString(v) + `"` }), nil
 	case []string:
 		return list(a, quote), nil
-	case []*string:
-		return list(a, nullable(quote)), nil
 	case []int16:
 		return list(a, func(v int16) string { return strconv.Itoa(int(v)) }), nil
 	case []int64:
 		return list(a, func(v int64) string { return strconv.FormatInt(v, 10) }), nil
-	case []*int64:
-		return list(a, nullable(func(v int64) string { return strconv.FormatInt(v, 10) })), nil
-	case []*time.Time:
-		return list(a, nullable(func(v time.Time) string { return quote(v.UTC().Format("2006-01-02 15:04:05.999999Z07:00")) })), nil
 	case nil, int64, int, string, bool:
 		return arg, nil
 	}
@@ -126,15 +134,6 @@ func list[T any](values []T, text func(T) string) string {
 		parts[i] = text(v)
 	}
 	return "{" + strings.Join(parts, ",") + "}"
-}
-
-func nullable[T any](text func(T) string) func(*T) string {
-	return func(v *T) string {
-		if v == nil {
-			return "NULL"
-		}
-		return text(*v)
-	}
 }
 
 func quote(s string) string {

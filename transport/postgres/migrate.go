@@ -49,14 +49,6 @@ comment on table symphony.messenger_migrations is 'The steps that made this sche
 comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.';
 `
 
-// script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
-func (d *dialect) script(m monitor.Migration) string {
-	// "If not exists" needs the right to make a schema, also when it exists.
-	return fmt.Sprintf("do $$ begin\n  if pg_catalog.to_regnamespace('%[1]s') is null then\n    create schema %[1]s;\n  end if;\nend $$;\n%[2]s\n%[3]s\n"+
-		"insert into %[4]s (version, name, applied_at, oldest_compatible) values (%[5]d, '%[6]s', clock_timestamp(), %[7]d);\n",
-		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, oldestCompatible)
-}
-
 // Migrate makes the schema if there is none, and applies what is pending. It implements [monitor.Migrator].
 func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	all, err := t.sql.steps()
@@ -73,6 +65,11 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 			// Without arguments the driver sends a text of several statements as it is.
 			if _, err := tx.Exec(ctx, m.SQL, pgx.QueryExecModeSimpleProtocol); err != nil {
 				return err
+			}
+			if m.Version == len(all) {
+				if _, err := tx.Exec(ctx, t.sql.in(rightsText), pgx.QueryExecModeSimpleProtocol); err != nil {
+					return fmt.Errorf("give the rights: %w", err)
+				}
 			}
 			err = tx.QueryRow(ctx, t.sql.in(`insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible)
 values ($1, $2, clock_timestamp(), $3) returning applied_at`), m.Version, m.Name, oldestCompatible).Scan(&m.Applied)
@@ -96,6 +93,7 @@ func (t *Transport) begin(ctx context.Context, tx pgx.Tx) ([]time.Time, error) {
 	for _, text := range []string{
 		"select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('symphony migrate ' || pg_catalog.current_database() || '" + t.sql.schema + "', 0))",
 		"set local lock_timeout = '10s'",
+		"set local statement_timeout = 0",
 		"set local enable_seqscan = on",
 	} {
 		if _, err := tx.Exec(ctx, text); err != nil {
@@ -172,7 +170,7 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 		return nil, t.fail("list migrations of", err)
 	}
 	for i, m := range all {
-		all[i].SQL = t.sql.script(m)
+		all[i].SQL = t.sql.script(m, i == len(all)-1)
 	}
 	return all, nil
 }
@@ -190,12 +188,15 @@ func (t *Transport) check(ctx context.Context) error {
 		return err
 	}
 	var version, oldest int
+	var hidden bool
 	err = within(ctx, func(ctx context.Context) error {
-		return t.work.QueryRow(ctx, t.sql.in("select coalesce(max(version), 0), coalesce(max(oldest_compatible), 0) from symphony.messenger_migrations")).
-			Scan(&version, &oldest)
+		return t.work.QueryRow(ctx, t.sql.check).Scan(&version, &oldest, &hidden)
 	})
 	if err != nil {
 		return explain(err)
+	}
+	if hidden {
+		return fmt.Errorf("row level security hides all messages of schema %s from the user of the database: grant it the role %[1]s_worker", t.sql.schema)
 	}
 	if err := t.sql.tooNew(version, oldest); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -31,8 +32,20 @@ func (c *config) where() string {
 	return fmt.Sprintf("postgres://%s:%d/%s", c.conn.Host, c.conn.Port, c.conn.Database)
 }
 
-// newPool makes a pool; it connects when it is used. Connections of our own are set up for our statements: nothing
-// in the settings of a role or a database changes what they mean.
+// ownPool makes a pool for our own statements: nothing in the settings of a role or a database changes what they mean.
+func (c *config) ownPool(ctx context.Context, size int) (*conns, error) {
+	p, err := c.newPool(ctx, size, true)
+	if err != nil {
+		return nil, err
+	}
+	own := &conns{Pool: p}
+	if c.pooled {
+		own.pin()
+	}
+	return own, nil
+}
+
+// newPool makes a pool; it connects when it is used.
 func (c *config) newPool(ctx context.Context, size int, own bool) (*pgxpool.Pool, error) {
 	p, err := pgxpool.ParseConfig("")
 	if err != nil {
@@ -55,7 +68,7 @@ func (c *config) newPool(ctx context.Context, size int, own bool) (*pgxpool.Pool
 	return pgxpool.NewWithConfig(ctx, p)
 }
 
-// prepareSession sets what our statements need. A pooler passes no settings on, and refuses some.
+// prepareSession sets what our statements need. A pooler passes no settings on, and refuses some: there the statements bring them along.
 func (c *config) prepareSession(conn *pgx.ConnConfig) {
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = 10 * time.Second
@@ -63,22 +76,14 @@ func (c *config) prepareSession(conn *pgx.ConnConfig) {
 	if c.pooled {
 		return
 	}
-	for name, value := range map[string]string{
+	settings := plannerSettings()
+	maps.Copy(settings, map[string]string{
 		"default_transaction_isolation": "read committed",
 		"default_transaction_read_only": "off",
 		"search_path":                   "pg_catalog",
 		"client_encoding":               "UTF8",
-		// The statistics of a queue say nothing: it was empty when they were taken, or full. The plans for any of
-		// it are those that use the indexes.
-		"plan_cache_mode":   "force_generic_plan",
-		"enable_seqscan":    "off",
-		"enable_bitmapscan": "off",
-		"jit":               "off",
-		// A message or a key that somebody has in an open transaction is not waited for.
-		"lock_timeout": "2s",
-	} {
-		conn.RuntimeParams[name] = value
-	}
+	})
+	maps.Copy(conn.RuntimeParams, settings)
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "symphony"
 	}

@@ -50,9 +50,9 @@ type Transport struct {
 	config  config
 	options Options
 	sql     *dialect
-	work    *pgxpool.Pool // claims, verdicts, heartbeats, monitoring
-	upkeep  *pgxpool.Pool // what takes longer
-	sending *pgxpool.Pool
+	work    *conns // claims, verdicts, heartbeats, monitoring
+	upkeep  *conns // what takes longer
+	sending *conns
 	users   *pgxpool.Pool // for the caller's transactions
 
 	sends   coalesce.Sends // single dispatches on their way
@@ -72,6 +72,7 @@ var (
 	_ symphony.SubscriptionStore = (*Transport)(nil)
 	_ symphony.Maintainer        = (*Transport)(nil)
 	_ monitor.Migrator           = (*Transport)(nil)
+	_ monitor.Scripter           = (*Transport)(nil)
 	_ monitor.Finder             = (*Transport)(nil)
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
@@ -82,7 +83,8 @@ var (
 //
 //	schema=symphony     where the tables are
 //	pool=10             connections for the caller's transactions
-//	pgbouncer=true      a pooler in transaction mode stands in between: no LISTEN, no prepared statements
+//	pgbouncer=true      a pooler in transaction mode stands in between: no LISTEN, no prepared statements. Also
+//	                    without it, at port 6543, which Supabase's has, unless it is false
 //	listen_dsn=…        a way around it for the connection that is told of new messages, percent-encoded
 //
 // opts may be nil. Open neither connects nor migrates, see [Transport.Migrate]; until then the methods return
@@ -101,8 +103,12 @@ func Open(ctx context.Context, dsn string, opts *Options) (*Transport, error) {
 func New(ctx context.Context, pool *pgxpool.Pool, opts *Options) (*Transport, error) {
 	conn := pool.Config().ConnConfig
 	c := config{schema: defaultSchema, pool: defaultPool, conn: conn.Copy(), listen: conn.Copy()}
+	c.recognise(false)
 	if conn.DefaultQueryExecMode != pgx.QueryExecModeCacheStatement { // somebody avoids named statements: there is a pooler, it seems
-		c.pooled, c.listen = true, nil
+		c.pooled, c.sign = true, "the pool's query mode "+conn.DefaultQueryExecMode.String()
+	}
+	if c.pooled {
+		c.listen = nil
 	}
 	t, err := open(ctx, c, opts)
 	if err != nil {
@@ -139,18 +145,21 @@ func open(ctx context.Context, c config, opts *Options) (t *Transport, err error
 	if t.sql, err = newDialect(c.schema); err != nil {
 		return nil, fmt.Errorf("open %s: %w", c.where(), err)
 	}
+	if t.users, err = c.newPool(ctx, c.pool, false); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", c.where(), err), t.Close())
+	}
 	for _, p := range []struct {
-		into **pgxpool.Pool
+		into **conns
 		size int
-		own  bool
-	}{{&t.work, workConns, true}, {&t.upkeep, upkeepConns, true}, {&t.sending, sendConns, true}, {&t.users, c.pool, false}} {
-		if *p.into, err = c.newPool(ctx, p.size, p.own); err != nil {
+	}{{&t.work, workConns}, {&t.upkeep, upkeepConns}, {&t.sending, sendConns}} {
+		if *p.into, err = c.ownPool(ctx, p.size); err != nil {
 			return nil, errors.Join(fmt.Errorf("open %s: %w", c.where(), err), t.Close())
 		}
 	}
 	t.sends.Write, t.sends.IsData, t.sends.Parallel, t.sends.Patience = t.store, isData, flushes, patience
 	t.keyed.Write, t.keyed.IsData, t.keyed.Parallel = t.store, isOwn, flushes
 	t.service.init(t)
+	t.sayPooler(ctx, slog.LevelDebug)
 	return t, nil
 }
 
@@ -165,7 +174,7 @@ func (t *Transport) Close() error {
 	t.once.Do(func() {
 		close(t.closing)
 		t.service.stop()
-		for _, p := range []*pgxpool.Pool{t.work, t.upkeep, t.sending} {
+		for _, p := range []*conns{t.work, t.upkeep, t.sending} {
 			if p != nil {
 				p.Close()
 			}

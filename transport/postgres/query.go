@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+//go:generate sh -c "env -u SYMPHONY_DSN -u DATABASE_URL go run ../../cmd/symphony migrate sql --supabase > ../../supabase/migrations/20261124000000_symphony.sql"
+
 // Each statement stands in a file of its own, and is prepared on the migrated schema by a test. There and in the
 // migrations "symphony." is the schema, whatever it is called.
 var (
@@ -17,12 +19,16 @@ var (
 	queryFiles embed.FS
 	//go:embed schema/*.sql
 	schemaFiles embed.FS
+	//go:embed rights/rights.sql
+	rightsText string
+	//go:embed rights/roles.sql
+	rolesText string
 )
 
 // A dialect is the statements for one schema.
 type dialect struct {
 	schema string
-	insert, accept, subscriptions, subscribe, ended,
+	check, insert, accept, subscriptions, subscribe, ended,
 	claim, look, done, doneHistory, settle, there, renew,
 	counts, oldest, recordLive, recordFailed, recordHistory,
 	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed,
@@ -32,7 +38,7 @@ type dialect struct {
 func newDialect(schema string) (*dialect, error) {
 	d := &dialect{schema: schema}
 	for name, into := range map[string]*string{
-		"insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
+		"check": &d.check, "insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
 		"claim": &d.claim, "look": &d.look, "done": &d.done, "done_history": &d.doneHistory, "settle": &d.settle, "there": &d.there,
 		"renew": &d.renew, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "record_failed": &d.recordFailed,
 		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -56,6 +57,7 @@ func (s *service) stop() {
 
 func (s *service) start() {
 	s.receiving.Do(func() {
+		s.t.sayPooler(s.ctx, slog.LevelInfo)
 		s.run(s.t.listen)
 		s.run(s.t.tend)
 	})
@@ -159,11 +161,25 @@ const (
 	pingWithin = 5 * time.Second
 )
 
+// sayPooler says once that a pooler stands in between, and what follows from it: workers want to know, others may.
+func (t *Transport) sayPooler(ctx context.Context, level slog.Level) {
+	c, told := &t.config, "workers are told of new messages by way of "+optionListenDSN
+	if c.listen == nil {
+		told = "workers poll and are not told of new messages: " + optionListenDSN + " names no way around it"
+	}
+	switch {
+	case c.pooled:
+		t.options.Logger.Log(ctx, level, "a pooler in transaction mode stands in between: no statement is prepared by name, "+told, "recognised_by", c.sign, "store", c.where())
+	case c.sign != "":
+		t.options.Logger.Log(ctx, level, "a pooler in session mode stands in between: each connection of ours takes one of its own",
+			"connections", workConns+upkeepConns+sendConns+1+c.pool, "recognised_by", c.sign, "store", c.where())
+	}
+}
+
 // listen wakes those who wait when other processes tell of new messages. Polling finds them too: a connection that cannot be had is
 // no failure.
 func (t *Transport) listen(ctx context.Context) {
 	if t.config.listen == nil {
-		t.options.Logger.Info("workers poll and are not told of new messages: a pooler stands in between, and listen_dsn names no way around it", "store", t.config.where())
 		return
 	}
 	for fails := 0; ctx.Err() == nil; fails++ {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/pgtest"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -246,7 +247,8 @@ func sqlCases() map[string][]wished {
 
 // TestGoAndSQLAgree sends everything both ways, each into a schema of its own: both accept it and store the same, or both refuse it.
 func TestGoAndSQLAgree(t *testing.T) {
-	inGo, inSQL := openTest(t, nil), openTest(t, nil)
+	inGo, c := openTest(t, nil), withRoles(t, pgtest.DSN(t))
+	inSQL, conn := c.owner, c.as(t, "enqueue") // who may only send
 	cases := sqlCases()
 	for _, name := range slices.Sorted(maps.Keys(cases)) {
 		t.Run(name, func(t *testing.T) {
@@ -262,7 +264,7 @@ func TestGoAndSQLAgree(t *testing.T) {
 					what += fmt.Sprintf(", %s %.60q", o.name, fmt.Sprint(o.value))
 				}
 				r, goErr := m.inGo(t.Context(), inGo)
-				q, sqlErr := m.inSQL(t.Context(), inSQL, inSQL.Pool())
+				q, sqlErr := m.inSQL(t.Context(), inSQL, conn)
 				if (goErr == nil) != (sqlErr == nil) {
 					t.Errorf("%s): Go says %.200v, SQL says %.200v", what, goErr, sqlErr)
 					continue
@@ -336,7 +338,8 @@ func TestSQLRefuses(t *testing.T) {
 
 // TestFanOutAlike: subscriptions with stamps of all kinds; every copy is the same both ways, and has the id that Go computes.
 func TestFanOutAlike(t *testing.T) {
-	inGo, inSQL := openTest(t, nil), openTest(t, nil)
+	inGo, c := openTest(t, nil), withRoles(t, pgtest.DSN(t))
+	inSQL, conn := c.owner, c.as(t, "enqueue")
 	zero, four := 0, 4
 	subs := []symphony.Subscription{
 		{Type: "event", Queue: "ignored", Priority: 1}, // the handler of the type: what it says is not for its copies
@@ -360,7 +363,7 @@ func TestFanOutAlike(t *testing.T) {
 		{typ: "nobody.handles", body: "{}", options: []wish{wishKey("k")}},
 	} {
 		g, err1 := m.inGo(t.Context(), inGo)
-		s, err2 := m.inSQL(t.Context(), inSQL, inSQL.Pool())
+		s, err2 := m.inSQL(t.Context(), inSQL, conn)
 		if err1 != nil || err2 != nil || len(g.Copies) != len(subscribers[m.typ]) || len(s.Copies) != len(g.Copies) {
 			t.Fatal(g, s, err1, err2)
 		}
@@ -381,7 +384,7 @@ func TestFanOutAlike(t *testing.T) {
 			t.Errorf("ids of the receipts: %+v, %+v", g, s)
 		}
 		again1, err1 := m.inGo(t.Context(), inGo)
-		again2, err2 := m.inSQL(t.Context(), inSQL, inSQL.Pool())
+		again2, err2 := m.inSQL(t.Context(), inSQL, conn)
 		if err1 != nil || err2 != nil || again1.Duplicate != again2.Duplicate {
 			t.Errorf("%+v, %+v, %v, %v", again1, again2, err1, err2)
 		}
@@ -403,7 +406,7 @@ func TestFanOutAlike(t *testing.T) {
 		}
 	}
 	g, err1 := m.inGo(t.Context(), inGo)
-	q, err2 := m.inSQL(t.Context(), inSQL, inSQL.Pool())
+	q, err2 := m.inSQL(t.Context(), inSQL, conn)
 	for _, r := range []symphony.Receipt{g, q} {
 		if err1 != nil || err2 != nil || r.Duplicate || len(r.Copies) != 5 {
 			t.Errorf("a subscriber that came later: %+v, %v, %v", r, err1, err2)

@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // How often a process that works looks after the tables. Autovacuum comes by once a minute, by when claims walk over
@@ -117,9 +119,26 @@ func (g *tending) clean(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, vacuumWithin)
 	defer cancel()
 	begun := time.Now()
-	_, err = g.t.upkeep.Exec(ctx, g.t.vacuumText(), pgx.QueryExecModeSimpleProtocol)
+	err = g.t.vacuum(ctx)
 	g.vacuum = time.Since(begun)
 	return err
+}
+
+// vacuum vacuums the hot tables. That may take longer than the role's statements may; behind a pooler nothing can be done about it.
+func (t *Transport) vacuum(ctx context.Context) error {
+	return t.upkeep.AcquireFunc(ctx, func(conn *pgxpool.Conn) (err error) {
+		if !t.config.pooled {
+			if _, err := conn.Exec(ctx, "set statement_timeout = 0"); err != nil {
+				return err
+			}
+			defer func() {
+				_, late := conn.Exec(ctx, "reset statement_timeout")
+				err = errors.Join(err, late)
+			}()
+		}
+		_, err = conn.Exec(ctx, t.vacuumText(), pgx.QueryExecModeSimpleProtocol)
+		return err
+	})
 }
 
 // vacuumText does not give pages back to the system, which would lock the table, and passes over what others vacuum.
