@@ -23,6 +23,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
 )
 
 // Streams are what a command reads and writes.
@@ -63,9 +64,12 @@ type session struct {
 	loud   bool
 	debug  bool
 
-	dsn     string // of the flag
-	dsnFrom string // the environment variable that was used in its place
-	store   string // the DSN that was used
+	dsn        string // of the flag, as the next two
+	configFile string
+	transport  string
+	config     *config.Config // nil until it was read
+	dsnFrom    string         // the environment variable that the DSN is from
+	store      string         // the DSN that was used
 }
 
 func (s *session) root() *cobra.Command {
@@ -77,8 +81,11 @@ Messages are kept in the store that a DSN names:
   postgres://user@host/database    PostgreSQL 14 or later, with the options of libpq
                                    and ?schema=symphony&pool=10&pgbouncer=true&listen_dsn=…
 
-The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL.`,
-		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.stats(), s.schedules(), s.migrate(), s.version(), exitCodes())
+The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL, else of
+the configuration file: that of --config, else of SYMPHONY_CONFIG, else
+./symphony.yaml if it is there. "config init" shows what can be in it.`,
+		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.stats(), s.schedules(), s.migrate(), s.configuration(),
+		s.doctor(), s.check(), s.bench(), s.version(), exitCodes())
 	root.AddCommand(s.symfonyNames()...)
 	root.SetHelpCommand(helpCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
@@ -88,6 +95,8 @@ The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL.`,
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&s.dsn, "dsn", "", "the store, such as sqlite://queue.db or postgres://user@host/database")
+	f.StringVar(&s.configFile, "config", "", "the configuration file (default: ./symphony.yaml if it is there)")
+	f.StringVar(&s.transport, "transport", "", "the transport of the configuration (default: its default)")
 	f.VarP(&s.output, "output", "o", "table, json or jsonl (one object a line)")
 	f.BoolVar(&s.plain, "no-color", false, "no colours; as NO_COLOR in the environment")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "only errors on standard error")
@@ -97,15 +106,24 @@ The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL.`,
 }
 
 // begin is called once the flags are known.
-func (s *session) begin() {
+func (s *session) begin() { s.setLog(config.Log{}) }
+
+// setLog makes the log what the configuration says, where the flags say nothing.
+func (s *session) setLog(as config.Log) {
 	level := slog.LevelInfo
 	switch {
 	case s.loud || s.debug:
 		level = slog.LevelDebug
 	case s.quiet:
 		level = slog.LevelError
+	case as.Level != "":
+		_ = level.UnmarshalText([]byte(as.Level)) // the configuration has been checked
 	}
-	s.log = slog.New(slog.NewTextHandler(s.std.Err, &slog.HandlerOptions{Level: level}))
+	opts := &slog.HandlerOptions{Level: level}
+	s.log = slog.New(slog.NewTextHandler(s.std.Err, opts))
+	if as.Format == "json" {
+		s.log = slog.New(slog.NewJSONHandler(s.std.Err, opts))
+	}
 	s.opts.Logger = s.log
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -69,6 +70,9 @@ func (s *session) judge(err error) (code int, hint string) {
 	if _, ok := errors.AsType[*symphony.InvalidError](err); ok {
 		return ExitUsage, ""
 	}
+	if _, ok := errors.AsType[*config.Error](err); ok {
+		return ExitUsage, ""
+	}
 	if taken, ok := errors.AsType[*monitor.KeyTakenError](err); ok {
 		return ExitConflict, fmt.Sprintf("look at it with `%s messages show %s`", s.opts.Name, taken.Holder)
 	}
@@ -108,7 +112,11 @@ func (s *session) report(err error) int {
 		return ExitOK
 	}
 	code, hint := s.judge(err)
-	s.say("error: ", red, explain(err))
+	if wrong, ok := errors.AsType[*config.Error](err); ok {
+		s.sayProblems(wrong.Problems)
+	} else {
+		s.say("error: ", red, explain(err))
+	}
 	if hint != "" {
 		s.say("hint: ", cyan, hint)
 	}
@@ -119,6 +127,16 @@ func (s *session) report(err error) int {
 		}
 	}
 	return code
+}
+
+// sayProblems shows all that is wrong with a configuration.
+func (s *session) sayProblems(all []config.Problem) {
+	for _, p := range all {
+		s.say("error: ", red, line(p.String()))
+		if p.Hint != "" {
+			s.say("hint: ", cyan, line(p.Hint))
+		}
+	}
 }
 
 // inner returns what err wraps; of several the last, because ours put the classification first.

@@ -1,9 +1,15 @@
 package cli
 
 import (
+	"fmt"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/symphony-messenger/symphony/app/config"
 )
 
 func TestDuration(t *testing.T) {
@@ -66,38 +72,69 @@ func TestPast(t *testing.T) {
 	}
 }
 
-// TestPolicy: zero means zero, and -1 no limit.
-func TestPolicy(t *testing.T) {
+// TestParseServed: names of queues and of transports, in strict order or with weights.
+func TestParseServed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "symphony.yaml")
+	yaml := "transport: main\ntransports:\n  main: sqlite://a.db\n  archive: sqlite://b.db\n"
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(config.Sources{File: file, Lookup: func(string) (string, bool) { return "", false }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
-		name     string
-		flags    exec
-		failures int
-		wait     time.Duration // within the jitter of a tenth
-		again    bool
+		args, queues, want string // of want: the transports with their queues; "!" and a part of the error
+		all, strict        bool
 	}{
-		{"first", exec{retries: 3, delay: duration(time.Second), multiplier: 2}, 1, time.Second, true},
-		{"third", exec{retries: 3, delay: duration(time.Second), multiplier: 2}, 3, 4 * time.Second, true},
-		{"over", exec{retries: 3, delay: duration(time.Second), multiplier: 2}, 4, 8 * time.Second, false},
-		{"capped", exec{retries: 3, delay: duration(time.Second), multiplier: 10, most: duration(5 * time.Second)}, 3, 5 * time.Second, true},
-		{"never", exec{retries: 0, delay: duration(time.Second), multiplier: 2}, 1, time.Second, false},
-		{"no limit", exec{retries: -1, delay: duration(time.Second), multiplier: 1}, 1000, time.Second, true},
-		{"no wait", exec{retries: 3, delay: 0, multiplier: 2}, 2, 0, true},
+		{"", "", "main", false, true},
+		{"high low", "", "main(high 0, low 0)", false, true},
+		{"high low=3", "", "main(high 0, low 3)", false, false},
+		{"archive", "", "archive", false, true},
+		{"archive main", "", "archive main", false, true},
+		{"archive high", "", "archive main(high 0)", false, true},
+		{"archive:x archive:y high", "", "archive(x 0, y 0) main(high 0)", false, true},
+		{"main:main", "", "main(main 0)", false, true},
+		{"archive", "x,y", "archive(x 0, y 0)", false, true},
+		{"high", "low", "main(high 0, low 0)", false, true},
+		{"", "", "main archive", true, true},
+		{"main main:mail", "", "!main is a transport, of which single queues are named as well", false, false},
+		{"main mail", "", "!main is a transport, of which", false, false},
+		{"archive archive", "", "!named twice", false, false},
+		{"high high", "", "!named twice", false, false},
+		{"nope:high", "", `!there is no transport "nope"`, false, false},
+		{"archive main", "x", "!belong to one transport", false, false},
+		{"Up", "", "!invalid queue", false, false},
+		{"high=0", "", "!its weight must be", false, false},
+		{"high", "", "!--all leaves nothing", true, false},
 	} {
-		wait, again := tt.flags.policy().Next(tt.failures, nil)
-		if again != tt.again || wait < tt.wait*9/10 || wait > tt.wait*11/10 {
-			t.Errorf("%s: wait %v, again %v; want about %v, %v", tt.name, wait, again, tt.wait, tt.again)
+		s := &session{config: c}
+		v, err := s.parseServed(strings.Fields(tt.args), strings.FieldsFunc(tt.queues, func(r rune) bool { return r == ',' }), tt.all, s.mustBeShared)
+		got := ""
+		if err != nil {
+			got = "!" + err.Error()
+		} else {
+			got = v.String()
+		}
+		if got != tt.want && !(strings.HasPrefix(tt.want, "!") && strings.Contains(got, tt.want[1:])) || err == nil && v.strict != tt.strict {
+			t.Errorf("%q, queues %q: %s, want %s", tt.args, tt.queues, got, tt.want)
 		}
 	}
 }
 
-func TestParseQueues(t *testing.T) {
-	s := &session{}
-	queues, strict, err := s.parseQueues([]string{"high", "low"})
-	if err != nil || !strict || len(queues) != 2 || queues[0].Name != "high" || queues[0].Weight != 0 {
-		t.Errorf("names alone: %+v, strict %v, %v", queues, strict, err)
+// String is what tests compare.
+func (v *serving) String() string {
+	var all []string
+	for _, of := range v.all {
+		var queues []string
+		for _, q := range of.queues {
+			queues = append(queues, fmt.Sprintf("%s %d", q.Name, q.Weight))
+		}
+		text := of.transport
+		if len(queues) > 0 {
+			text += "(" + strings.Join(queues, ", ") + ")"
+		}
+		all = append(all, text)
 	}
-	queues, strict, err = s.parseQueues([]string{"high", "low=3"})
-	if err != nil || strict || queues[1].Name != "low" || queues[1].Weight != 3 {
-		t.Errorf("a weight: %+v, strict %v, %v", queues, strict, err)
-	}
+	return strings.Join(all, " ")
 }
