@@ -70,21 +70,26 @@ func (t *Transport) Examine(ctx context.Context) []monitor.Check {
 	return e.checks
 }
 
-// server looks at the server itself, and says whether it answers.
+// facts are what the server says about itself.
+type facts struct {
+	number         int
+	version        string
+	readOnly       bool
+	clock          time.Time
+	fsync, pages   bool
+	commit         string
+	tls            bool
+	used, most     int     // connections
+	open, prepared float64 // the age of the oldest transaction, in seconds
+	user           string
+
+	asked time.Time     // when, by this machine's clock
+	took  time.Duration // to answer
+}
+
+// server asks the server about itself, and says whether it answers.
 func (e *examination) server(ctx context.Context) bool {
-	var s struct {
-		number          int
-		version         string
-		readOnly        bool
-		clock           time.Time
-		fsync, pages    bool
-		commit          string
-		tls             bool
-		used, most      int
-		open, prepared  float64
-		user            string
-		asked, answered time.Time
-	}
+	var s facts
 	err := within(ctx, func(ctx context.Context) error {
 		if err := e.t.work.Ping(ctx); err != nil {
 			return err
@@ -92,7 +97,7 @@ func (e *examination) server(ctx context.Context) bool {
 		s.asked = time.Now()
 		err := e.t.work.QueryRow(ctx, e.t.sql.examineServer).Scan(&s.number, &s.version, &s.readOnly, &s.clock, &s.fsync, &s.pages, &s.commit,
 			&s.tls, &s.used, &s.most, &s.open, &s.prepared, &s.user)
-		s.answered = time.Now()
+		s.took = time.Since(s.asked)
 		return err
 	})
 	if err != nil {
@@ -100,23 +105,27 @@ func (e *examination) server(ctx context.Context) bool {
 		return false
 	}
 	e.add("reach", monitor.LevelOK, fmt.Sprintf("%s, PostgreSQL %s, as %s, %s; answers within %v",
-		e.t.config.where(), s.version, s.user, tls(s.tls), s.answered.Sub(s.asked).Round(100*time.Microsecond)), "")
+		e.t.config.where(), s.version, s.user, tls(s.tls), s.took.Round(100*time.Microsecond)), "")
+	e.weigh(s)
+	return true
+}
+
+func (e *examination) weigh(s facts) {
 	e.judge("version", s.number < oldestServer, "it is supported", "PostgreSQL before 14 is not tested", "upgrade the server")
 	if s.readOnly {
 		e.add("writes", monitor.LevelFail, "the server takes no writes", "name the primary in the DSN, or all hosts and target_session_attrs=read-write")
 	}
-	e.judge("durability", !s.fsync || !s.pages || s.commit == "off",
-		"a crash of the server loses nothing", fmt.Sprintf("fsync=%s full_page_writes=%s synchronous_commit=%s: a crash of the server loses messages that were accepted",
+	e.judge("durability", !s.fsync || !s.pages || s.commit == "off", "a crash of the server loses nothing",
+		fmt.Sprintf("fsync=%s full_page_writes=%s synchronous_commit=%s: a crash of the server loses messages that were accepted",
 			onOff(s.fsync), onOff(s.pages), s.commit), "set them to on")
-	skew := s.clock.Sub(s.asked.Add(s.answered.Sub(s.asked) / 2)).Round(time.Millisecond)
-	e.judge("clock", skew.Abs() > skewedClock, fmt.Sprintf("differs from this machine's by %v", skew.Abs()),
-		fmt.Sprintf("the server's differs from this machine's by %v", skew.Abs()), "the server's counts for messages; synchronize both, so that logs can be compared")
-	e.judge("connections", float64(s.used) > mostConns*float64(s.most), fmt.Sprintf("%d of %d are in use", s.used, s.most),
-		fmt.Sprintf("%d of %d are in use", s.used, s.most), "raise max_connections, or put a pooler in between, with ?pgbouncer=true in the DSN")
+	skew := s.clock.Sub(s.asked.Add(s.took / 2)).Abs().Round(time.Millisecond)
+	differs := fmt.Sprintf("the server's differs from this machine's by %v", skew)
+	e.judge("clock", skew > skewedClock, differs, differs, "messages go by the server's; synchronize both, so that logs can be compared")
+	used := fmt.Sprintf("%d of %d are in use", s.used, s.most)
+	e.judge("connections", float64(s.used) > mostConns*float64(s.most), used, used, "raise max_connections, or put a pooler in between, with ?pgbouncer=true in the DSN")
 	longest := time.Duration(max(s.open, s.prepared) * float64(time.Second)).Round(time.Second)
-	e.judge("transactions", longest > longOpen, "none has been open for long", fmt.Sprintf("one has been open for %v: rows that it may see are not vacuumed, and claims become slow", longest),
-		"pg_stat_activity and pg_prepared_xacts show it")
-	return true
+	e.judge("transactions", longest > longOpen, "none has been open for long",
+		fmt.Sprintf("one has been open for %v: rows that it may see are not vacuumed, and claims become slow", longest), "pg_stat_activity and pg_prepared_xacts show it")
 }
 
 func tls(on bool) string {
