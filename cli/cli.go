@@ -85,7 +85,7 @@ The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL, else of
 the configuration file: that of --config, else of SYMPHONY_CONFIG, else
 ./symphony.yaml if it is there. "config init" shows what can be in it.`,
 		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.stats(), s.schedules(), s.migrate(), s.configuration(),
-		s.doctor(), s.check(), s.bench(), s.version(), exitCodes())
+		s.doctor(), s.check(), s.bench(), s.completion(), s.version(), exitCodes())
 	root.AddCommand(s.symfonyNames()...)
 	root.SetHelpCommand(helpCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
@@ -102,6 +102,7 @@ the configuration file: that of --config, else of SYMPHONY_CONFIG, else
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "only errors on standard error")
 	f.BoolVarP(&s.loud, "verbose", "v", false, "log every step")
 	f.BoolVar(&s.debug, "debug", false, "as --verbose, and show what an error is made of")
+	s.completions(root)
 	return root
 }
 
