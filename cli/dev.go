@@ -63,7 +63,7 @@ func (s *session) openDev(cmd *cobra.Command, e *exec, args []string) (*app.App,
 	if err := e.parse(s, opts.Config); err != nil {
 		return nil, err
 	}
-	served, err := s.parseServed(args, nil, false, func(t config.Transport) error {
+	served, err := s.parseServed(args, nil, len(args) == 0, func(t config.Transport) error {
 		if strings.HasPrefix(t.DSN, "sync://") {
 			return s.usage("use memory://, sqlite:// with a file, or postgres://", "sync:// handles messages in place: there is nothing for a worker")
 		}

@@ -36,13 +36,15 @@ func exitCodes() *cobra.Command {
     0  done; also a worker that stopped because of a signal or a limit, and a
        dispatch whose idempotency key had been used before
     1  failure that none of the others describes
-    2  usage: the command line, the DSN or the message is wrong; nothing was done
+    2  usage: the command line, the configuration, the DSN or the message is
+       wrong; nothing was done
     3  partial: of several messages some were done and some were not
     5  not found: the store has no such message, or not in the state asked for
-    6  conflict: another message has taken the idempotency key
+    6  conflict: another message has taken the idempotency key, a file is there
+       already
     7  unavailable: the store is not migrated, too new, locked, full, read-only or
        out of reach
-    8  unhealthy: the check found something, such as migrations that are pending
+    8  unhealthy: check, doctor or migrate status found something
   130  interrupted: the worker was told twice to stop`,
 	}
 }

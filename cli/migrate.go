@@ -25,19 +25,30 @@ func (s *session) migrate() *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd) },
 		}
 	}
-	dryRun := false
-	up := command("up", "Create the store if need be and apply what is pending",
-		"Of SQLite that is the file, of PostgreSQL the schema: the database must be there.\nAny number of processes may do so at once.",
-		func(cmd *cobra.Command) error { return s.migrateUp(cmd, dryRun) })
-	up.Flags().BoolVar(&dryRun, "dry-run", false, "list what is pending, and change nothing")
 	return s.group("migrate", "Set up the schema of a store and bring it up to date", `
 Steps go forward only. The release before still runs on the schema of this one,
 so that programs can be replaced one by one after "migrate up". Of a configuration
 with several transports all are meant, unless one is chosen with --transport.`,
-		up,
+		s.migrateUpCommand("up"),
 		command("status", "List the steps, applied and pending", "The exit code is 8 when steps are pending.", s.migrateStatus),
 		command("sql", "Print the SQL of all steps", "For those who apply it with a tool of their own. Of several transports it is that\nof the default one, or of --transport.", s.migrateSQL),
 	)
+}
+
+func (s *session) migrateUpCommand(use string) *cobra.Command {
+	dryRun := false
+	up := &cobra.Command{
+		Use:   use,
+		Short: "Create the store if need be and apply what is pending",
+		Long: `Create the store if need be and apply what is pending.
+
+Of SQLite that is the file, of PostgreSQL the schema: the database must be there.
+Any number of processes may do so at once.`,
+		Args: s.arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.migrateUp(cmd, dryRun) },
+	}
+	up.Flags().BoolVar(&dryRun, "dry-run", false, "list what is pending, and change nothing")
+	return up
 }
 
 // A transportStep is a step of the schema of one of several transports.

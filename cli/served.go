@@ -68,16 +68,15 @@ func (s *session) parseServed(args, queues []string, all bool, accept func(confi
 			return nil, s.usage("write "+name+":"+name+" for its queue of that name", "%s is a transport, of which single queues are named as well", name)
 		}
 	}
-	switch {
-	case all && len(v.all) > 0:
+	if all && len(v.all) > 0 {
 		return nil, s.usage("", "--all leaves nothing to name")
-	case all:
-		for _, t := range c.Transports {
-			if accept(t) == nil {
-				v.of(t.Name)
-			}
+	}
+	for _, t := range c.Transports {
+		if all && accept(t) == nil {
+			v.of(t.Name)
 		}
-	case len(v.all) == 0:
+	}
+	if len(v.all) == 0 {
 		v.of(first)
 	}
 	for _, of := range v.all {

@@ -35,13 +35,12 @@ func (e *examination) add(name string, level monitor.Level, text, hint string) {
 	e.checks = append(e.checks, monitor.Check{Name: name, Level: level, Text: text, Hint: hint})
 }
 
-// judge adds a check that is fine unless it is bad.
-func (e *examination) judge(name string, bad bool, fine, warning, hint string) {
-	if bad {
-		e.add(name, monitor.LevelWarn, warning, hint)
-		return
+// judge adds a check that says fine, unless it is bad: then it warns with what of says.
+func (e *examination) judge(bad bool, fine string, of monitor.Check) {
+	if of.Level = monitor.LevelWarn; !bad {
+		of = monitor.Check{Name: of.Name, Level: monitor.LevelOK, Text: fine}
 	}
-	e.add(name, monitor.LevelOK, fine, "")
+	e.checks = append(e.checks, of)
 }
 
 func (e *examination) failed(name string, err error) {
@@ -111,21 +110,34 @@ func (e *examination) server(ctx context.Context) bool {
 }
 
 func (e *examination) weigh(s facts) {
-	e.judge("version", s.number < oldestServer, "it is supported", "PostgreSQL before 14 is not tested", "upgrade the server")
+	e.judge(s.number < oldestServer, "it is supported", monitor.Check{
+		Name: "version", Text: "PostgreSQL before 14 is not tested",
+		Hint: "upgrade the server",
+	})
 	if s.readOnly {
 		e.add("writes", monitor.LevelFail, "the server takes no writes", "name the primary in the DSN, or all hosts and target_session_attrs=read-write")
 	}
-	e.judge("durability", !s.fsync || !s.pages || s.commit == "off", "a crash of the server loses nothing",
-		fmt.Sprintf("fsync=%s full_page_writes=%s synchronous_commit=%s: a crash of the server loses messages that were accepted",
-			onOff(s.fsync), onOff(s.pages), s.commit), "set them to on")
+	e.judge(!s.fsync || !s.pages || s.commit == "off", "a crash of the server loses nothing", monitor.Check{
+		Name: "durability", Text: fmt.Sprintf("fsync=%s full_page_writes=%s synchronous_commit=%s: a crash of the server loses messages that were accepted",
+			onOff(s.fsync), onOff(s.pages), s.commit),
+		Hint: "set them to on",
+	})
 	skew := s.clock.Sub(s.asked.Add(s.took / 2)).Abs().Round(time.Millisecond)
 	differs := fmt.Sprintf("the server's differs from this machine's by %v", skew)
-	e.judge("clock", skew > skewedClock, differs, differs, "messages go by the server's; synchronize both, so that logs can be compared")
+	e.judge(skew > skewedClock, differs, monitor.Check{
+		Name: "clock", Text: differs,
+		Hint: "messages go by the server's; synchronize both, so that logs can be compared",
+	})
 	used := fmt.Sprintf("%d of %d are in use", s.used, s.most)
-	e.judge("connections", float64(s.used) > mostConns*float64(s.most), used, used, "raise max_connections, or put a pooler in between, with ?pgbouncer=true in the DSN")
+	e.judge(float64(s.used) > mostConns*float64(s.most), used, monitor.Check{
+		Name: "connections", Text: used,
+		Hint: "raise max_connections, or put a pooler in between, with ?pgbouncer=true in the DSN",
+	})
 	longest := time.Duration(max(s.open, s.prepared) * float64(time.Second)).Round(time.Second)
-	e.judge("transactions", longest > longOpen, "none has been open for long",
-		fmt.Sprintf("one has been open for %v: rows that it may see are not vacuumed, and claims become slow", longest), "pg_stat_activity and pg_prepared_xacts show it")
+	e.judge(longest > longOpen, "none has been open for long", monitor.Check{
+		Name: "transactions", Text: fmt.Sprintf("one has been open for %v: rows that it may see are not vacuumed, and claims become slow", longest),
+		Hint: "pg_stat_activity and pg_prepared_xacts show it",
+	})
 }
 
 func tls(on bool) string {
@@ -200,11 +212,15 @@ func (e *examination) tables(ctx context.Context) {
 		e.failed("tables", e.t.fail("look at the tables of", err))
 		return
 	}
-	e.judge("vacuum", !mayVacuum, "the user may vacuum the tables of messages",
-		"the user may not vacuum the tables of messages: under load, claims become several times slower within a minute",
-		"make the user a member of the role that owns them, or, from PostgreSQL 17 on, grant MAINTAIN")
+	e.judge(!mayVacuum, "the user may vacuum the tables of messages", monitor.Check{
+		Name: "vacuum", Text: "the user may not vacuum the tables of messages: under load, claims become several times slower within a minute",
+		Hint: "make the user a member of the role that owns them, or, from PostgreSQL 17 on, grant MAINTAIN",
+	})
 	text := fmt.Sprintf("messenger_messages has %d rows, %d dead ones, %d MiB with its indexes", live, dead, size>>20)
-	e.judge("bloat", dead > manyDeadRows && dead > live, text, text, "something keeps vacuum from removing them: a long transaction, or a missing right")
+	e.judge(dead > manyDeadRows && dead > live, text, monitor.Check{
+		Name: "bloat", Text: text,
+		Hint: "something keeps vacuum from removing them: a long transaction, or a missing right",
+	})
 	e.checks = append(e.checks, monitor.Workers(workers))
 }
 
