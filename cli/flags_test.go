@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symphony-messenger/symphony/app"
 	"github.com/symphony-messenger/symphony/app/config"
 )
 
@@ -118,6 +119,49 @@ func TestParseServed(t *testing.T) {
 		}
 		if got != tt.want && !(strings.HasPrefix(tt.want, "!") && strings.Contains(got, tt.want[1:])) || err == nil && v.strict != tt.strict {
 			t.Errorf("%q, queues %q: %s, want %s", tt.args, tt.queues, got, tt.want)
+		}
+	}
+}
+
+// TestServed: queues that are named are those of the configuration, with the weight of the argument.
+func TestServed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "symphony.yaml")
+	yaml := "transport: main\ntransports:\n  main: {dsn: memory://, queues: {mail: {weight: 2, concurrency: 5}, low: 1}}\n  archive: memory://\n"
+	if err := os.WriteFile(file, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(config.Sources{File: file, Lookup: func(string) (string, bool) { return "", false }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"":                "main: mail 2 5, low 1 0, by weight",
+		"mail=7 other":    "main: mail 7 5, other 0 0, by weight",
+		"mail low":        "main: mail 0 5, low 0 0, in order",
+		"archive mail":    "archive: by weight; main: mail 0 5, in order",
+		"archive:x=1 low": "archive: x 1 0, by weight; main: low 0 0, by weight",
+	} {
+		a, err := app.New(t.Context(), app.Options{Config: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := (&session{config: c}).parseServed(strings.Fields(args), nil, false, func(config.Transport) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := v.apply(a); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for i, w := range a.Workers() {
+			text := v.all[i].transport + ": "
+			for _, q := range w.Queues {
+				text += fmt.Sprintf("%s %d %d, ", q.Name, q.Weight, q.Concurrency)
+			}
+			got = append(got, text+map[bool]string{true: "in order", false: "by weight"}[w.Strict])
+		}
+		if text := strings.Join(got, "; "); text != want {
+			t.Errorf("%q serves %s, want %s", args, text, want)
 		}
 	}
 }

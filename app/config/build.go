@@ -50,7 +50,13 @@ func (b *builder) build() *Config {
 
 // retry is the policy below path; what it does not say is that of def. ok is false when it says nothing.
 func (b *builder) retry(def Retry, path []string) (r Retry, ok bool) {
-	at := func(name string) []string { return under(path, "retry."+name) }
+	at := func(name string) []string {
+		// A transport's policy is that of its worker, which the flags are about.
+		if len(path) == 2 && path[0] == "transports" && b.byKey["retry."+name].origin.Flag != "" {
+			return []string{"retry", name}
+		}
+		return under(path, "retry."+name)
+	}
 	for _, name := range []string{"max", "delay", "multiplier", "cap", "jitter"} {
 		_, set := b.byKey[dotted(at(name))]
 		ok = ok || set

@@ -190,6 +190,19 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// TestRetryFlag: a flag is the policy of the worker; it goes before that of the transport, not before that of a queue.
+func TestRetryFlag(t *testing.T) {
+	text := "retry: {max: 1}\ntransports: {main: {dsn: memory://, retry: {max: 2, delay: 5s}, queues: {mail: {retry: {max: 3}}}}}\n"
+	c, err := load(t, text, map[string]string{"SYMPHONY_RETRY_DELAY": "9s"}, Flag{"--retries", "retry.max", "7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := c.Transports[0]
+	if tr.Retry.Max != 7 || tr.Retry.Delay != 5*time.Second || tr.Queues[0].Retry.Max != 3 {
+		t.Errorf("%+v, queue %+v", tr.Retry, tr.Queues[0].Retry)
+	}
+}
+
 func TestFindFile(t *testing.T) {
 	t.Chdir(t.TempDir())
 	env := map[string]string{}
