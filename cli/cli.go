@@ -16,14 +16,17 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/symphony-messenger/symphony/app"
 	"github.com/symphony-messenger/symphony/app/config"
+	"github.com/symphony-messenger/symphony/internal/nearest"
 )
 
 // Streams are what a command reads and writes.
@@ -40,7 +43,8 @@ func Main(opts app.Options) {
 
 // Run runs one command and returns its exit code. It blocks until the command has ended. The end of ctx
 // stops it: a worker drains, as after a first signal. Only the commands that run a worker catch
-// signals (INT and TERM), and only while they run. DSN and Logger of opts are set by the command's flags.
+// signals (INT and TERM), and only while they run; bench does, to clean up. Config and Logger of opts are
+// those of the command's flags, the environment and the file.
 func Run(ctx context.Context, args []string, std Streams, opts app.Options) int {
 	opts.Name = cmp.Or(opts.Name, "symphony")
 	s := &session{opts: opts, std: std}
@@ -91,7 +95,13 @@ the configuration file: that of --config, else of SYMPHONY_CONFIG, else
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { s.begin(); return nil }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return s.usage("see `"+cmd.CommandPath()+" --help`", "%w", err)
+		hint := "see `" + cmd.CommandPath() + " --help`"
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+			if near, ok := nearest.To(unknown.GetSpecifiedName(), flagNames(cmd)); ok {
+				hint = "did you mean --" + near + "?"
+			}
+		}
+		return s.usage(hint, "%w", err)
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&s.dsn, "dsn", "", "the store, such as sqlite://queue.db or postgres://user@host/database")
@@ -104,6 +114,12 @@ the configuration file: that of --config, else of SYMPHONY_CONFIG, else
 	f.BoolVar(&s.debug, "debug", false, "as --verbose, and show what an error is made of")
 	s.completions(root)
 	return root
+}
+
+// flagNames lists the flags of a command.
+func flagNames(cmd *cobra.Command) (names []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
 }
 
 // begin is called once the flags are known.

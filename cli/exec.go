@@ -35,13 +35,14 @@ type execHandler struct {
 
 // execHelp is the part of the help that consume and dev share.
 const execHelp = `A handler can be any program: --exec 'TYPE=COMMAND' runs COMMAND for each message
-of TYPE. It is split into words as in a shell, and nothing in it is expanded. The
-body comes on standard input, and SYMPHONY_ID, _TYPE, _QUEUE, _GROUP,
-_ATTEMPT, _FENCE, _CONTENT_TYPE, _CREATED_AT and _HEADERS in the environment,
-beside PATH, HOME and LANG. Exit code 0 is done, anything else a failure, with the
-last 4 KiB of standard error as its text; 75 is a temporary one, said on purpose.
-Standard output is logged by --verbose. At --timeout the program and all that it
-has started get SIGTERM, and 2 seconds later SIGKILL.`
+of TYPE, as "handlers" of the configuration do. It is split into words as in a
+shell, and nothing in it is expanded. The body comes on standard input, and
+SYMPHONY_ID, _TYPE, _QUEUE, _GROUP, _ATTEMPT, _FENCE, _CONTENT_TYPE, _CREATED_AT
+and _HEADERS in the environment, beside PATH, HOME and LANG. Exit code 0 is done,
+anything else a failure, with the last 4 KiB of standard error as its text; 75 is
+a temporary one, said on purpose. Standard output is logged by --verbose. At
+--timeout the program and all that it has started get SIGTERM, and 2 seconds later
+SIGKILL.`
 
 func (e *exec) flags(c *cobra.Command) {
 	f := c.Flags()

@@ -11,6 +11,7 @@ import (
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
 	"github.com/symphony-messenger/symphony/app/config"
+	"github.com/symphony-messenger/symphony/internal/nearest"
 )
 
 // configure reads the configuration, with the flags of the command as the first of its sources. fallback is the
@@ -43,7 +44,11 @@ func (s *session) unknownTransport(name string) error {
 	for _, t := range s.config.Transports {
 		known = append(known, t.Name)
 	}
-	return s.usage("known are "+strings.Join(known, ", "), "there is no transport %.100q", name)
+	hint := "known are " + strings.Join(known, ", ")
+	if near, ok := nearest.To(name, known); ok {
+		hint = "did you mean " + near + "?"
+	}
+	return s.usage(hint, "there is no transport %.100q", name)
 }
 
 // shared returns the transport that the flags choose, for commands that make no sense on what only this process sees.

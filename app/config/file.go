@@ -1,16 +1,20 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/symphony-messenger/symphony/internal/nearest"
 )
 
 // largestFile bounds a file that is read by mistake.
@@ -58,6 +62,11 @@ func (r *reader) read(root *node) {
 }
 
 func (r *reader) parse(data []byte, root *node) {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // as some editors write it
+	if !utf8.Valid(data) {
+		r.problem(Origin{File: r.path}, "", "is not in UTF-8", "")
+		return
+	}
 	file, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		var e yaml.Error
@@ -173,7 +182,7 @@ func (r *reader) pair(name string, pair *ast.MappingValueNode, of *node, path []
 	}
 	if sub == nil || name == "*" && of.sub["*"] == nil {
 		hint := "known are " + strings.Join(of.names, ", ")
-		if near, ok := nearest(name, of.names); ok {
+		if near, ok := nearest.To(name, of.names); ok {
 			hint = "did you mean " + near + "?"
 		}
 		r.problem(where, dotted(full), "unknown key", hint)

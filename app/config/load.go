@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/symphony-messenger/symphony/internal/nearest"
 )
 
 // DefaultFile is where a program looks for its configuration when nobody names another place: in the
@@ -93,7 +95,7 @@ func (b *builder) environment(lookup func(string) (string, bool)) {
 		if _, ok := lookup(name); !ok || !strings.HasPrefix(name, "SYMPHONY_") || slices.Contains(known, name) || slices.Contains(ours, name) {
 			continue
 		}
-		if near, ok := nearest(name, known); ok && distance(name, near) <= 2 {
+		if near, ok := nearest.To(name, known); ok && nearest.Distance(name, near) <= 2 {
 			b.notes = append(b.notes, fmt.Sprintf("the variable %s is not read; %s is", name, near))
 		}
 	}
@@ -187,7 +189,7 @@ func (b *builder) chooseTransport() string {
 func (b *builder) unknownTransport(v value, name string) {
 	named := b.order["transports"]
 	hint := "known are " + strings.Join(named, ", ")
-	if near, ok := nearest(name, named); ok {
+	if near, ok := nearest.To(name, named); ok {
 		hint = "did you mean " + near + "?"
 	} else if len(named) == 0 {
 		hint = "add it to transports"

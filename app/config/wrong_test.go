@@ -80,6 +80,9 @@ func TestWrong(t *testing.T) {
 		{"just text\n", "symphony.yaml:1:1: must be a mapping of keys to values | known are transport,"},
 		{main + "---\n" + main, "symphony.yaml:3:"},
 		{main + "retry: *nowhere\n", "symphony.yaml:2:8: *nowhere refers to nothing before it"},
+		{main + "worker: {name: \xff}\n", "symphony.yaml: is not in UTF-8"},
+		{main + "worker: {lease: 1s, lease: 2s}\n", `symphony.yaml:2:21: is no valid YAML: mapping key "lease" already defined`},
+		{main + "worker: {lease: 1s, 'lease': 2s}\n", `symphony.yaml:2:`},
 		{main + "worker: {<<: {lease: 1s}}\n", "symphony.yaml:2:10: worker: has a key that is no plain word"},
 	} {
 		_, err := load(t, tt.text, nil)
@@ -118,6 +121,10 @@ func TestNothingSet(t *testing.T) {
 		if c, err := load(t, text, nil); err != nil || c.Worker.Concurrency != 10 {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+	// As editors on Windows write it.
+	if c, err := load(t, "\ufeffworker:\r\n  concurrency: 3\r\n  name: >\r\n    a\r\nlog: {level: debug}\r\n", nil); err != nil || c.Worker.Concurrency != 3 || c.Worker.Name != "a" || c.Log.Level != "debug" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 
