@@ -62,6 +62,7 @@ type session struct {
 	opts   app.Options
 	std    Streams
 	log    *slog.Logger
+	logs   string // its format, text or json; "" before the configuration was read
 	output format
 	plain  bool // no colours
 	quiet  bool
@@ -138,7 +139,7 @@ func (s *session) setLog(as config.Log) {
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	s.log = slog.New(slog.NewTextHandler(s.std.Err, opts))
-	if as.Format == "json" {
+	if s.logs = as.Format; s.logs == "json" {
 		s.log = slog.New(slog.NewJSONHandler(s.std.Err, opts))
 	}
 	s.opts.Logger = s.log

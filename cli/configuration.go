@@ -18,7 +18,7 @@ import (
 	"github.com/symphony-messenger/symphony/push"
 )
 
-//go:embed symphony.yaml
+//go:embed example.yaml
 var example string
 
 func (s *session) configuration() *cobra.Command {

@@ -114,6 +114,10 @@ func (s *session) report(err error) int {
 		return ExitOK
 	}
 	code, hint := s.judge(err)
+	if s.logs == "json" {
+		s.log.Error(explain(err), "hint", hint, "exit_code", code)
+		return code
+	}
 	if wrong, ok := errors.AsType[*config.Error](err); ok {
 		s.sayProblems(wrong.Problems)
 	} else {
@@ -157,8 +161,12 @@ func explain(err error) string {
 
 // note says something that is neither data nor an error.
 func (s *session) note(format string, args ...any) {
-	if !s.quiet {
-		fmt.Fprintln(s.std.Err, line(fmt.Sprintf(format, args...)))
+	switch text := line(fmt.Sprintf(format, args...)); {
+	case s.quiet:
+	case s.logs == "json":
+		s.log.Info(text)
+	default:
+		fmt.Fprintln(s.std.Err, text)
 	}
 }
 

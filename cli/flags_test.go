@@ -15,7 +15,7 @@ import (
 
 func TestDuration(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"90": 90 * time.Second, "0.5": 500 * time.Millisecond, "0": 0, "1h30m": 90 * time.Minute, "10ms": 10 * time.Millisecond, "-5s": -5 * time.Second,
+		"90": 90 * time.Second, "0.5": 500 * time.Millisecond, "0": 0, "1h30m": 90 * time.Minute, "10ms": 10 * time.Millisecond, "-5s": -5 * time.Second, "7d": 7 * 24 * time.Hour,
 	} {
 		var d duration
 		if err := d.Set(text); err != nil || time.Duration(d) != want {
@@ -31,7 +31,7 @@ func TestDuration(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	for text, want := range map[string]int64{
-		"1": 1, "1048576": 1 << 20, "128M": 128 << 20, "2G": 2 << 30, "1k": 1 << 10, "1T": 1 << 40, "8388607T": math.MaxInt64 &^ (1<<40 - 1),
+		"1": 1, "1048576": 1 << 20, "128M": 128 << 20, "2G": 2 << 30, "1k": 1 << 10, "256KiB": 256 << 10, "1T": 1 << 40, "8388607T": math.MaxInt64 &^ (1<<40 - 1),
 	} {
 		var n size
 		if err := n.Set(text); err != nil || int64(n) != want {

@@ -82,7 +82,7 @@ func TestDefaults(t *testing.T) {
 
 // TestExample: what config init prints has every key, and is right with and without its comments.
 func TestExample(t *testing.T) {
-	text, err := os.ReadFile("../../cli/symphony.yaml")
+	text, err := os.ReadFile("../../cli/example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ var (
 		}
 		return f, nil
 	}}
-	sizes = kind{name: "size", parse: func(s string) (any, error) { return size(s) }}
+	sizes = kind{name: "size", parse: func(s string) (any, error) { return ParseSize(s) }}
 	dsns  = kind{name: "DSN", secret: true, parse: func(s string) (any, error) {
 		if !strings.Contains(s, "://") {
 			return nil, errors.New("must be a DSN, such as sqlite://queue.db or postgres://user@host/database")
@@ -131,7 +131,7 @@ func durations(positive bool) kind {
 	return kind{
 		name: "duration",
 		parse: func(s string) (any, error) {
-			d, err := duration(s)
+			d, err := ParseDuration(s)
 			if err != nil || d < 0 {
 				return nil, errors.New("must be a duration with its unit, such as 500ms, 90s, 1h30m or 7d")
 			}
@@ -144,8 +144,8 @@ func durations(positive bool) kind {
 	}
 }
 
-// duration is that of package time, and days.
-func duration(s string) (time.Duration, error) {
+// ParseDuration reads what package time does, and days: 90s, 1h30m, 7d. A number without a unit is an error.
+func ParseDuration(s string) (time.Duration, error) {
 	days, ok := strings.CutSuffix(s, "d")
 	if !ok {
 		if _, err := strconv.ParseFloat(s, 64); err == nil {
@@ -174,8 +174,8 @@ func showDuration(d time.Duration) string {
 	return s
 }
 
-// size reads a number of bytes: 1048576, 128M, 128MiB, 2G.
-func size(s string) (int64, error) {
+// ParseSize reads a number of bytes, 1 or more: 1048576, 256K, 128M, 128MiB, 2G.
+func ParseSize(s string) (int64, error) {
 	digits := strings.TrimSuffix(s, "iB")
 	shift := 0
 	if digits != "" {
