@@ -156,27 +156,33 @@ func (a *App) Workers() []*symphony.Worker { return append([]*symphony.Worker{a.
 func (a *App) Start(ctx context.Context) {
 	ctx, a.cancel = context.WithCancel(ctx)
 	a.done = make(chan struct{})
+	go func() {
+		defer close(a.done)
+		a.err = a.work(ctx)
+	}()
+}
+
+// work runs the workers until all have returned.
+func (a *App) work(ctx context.Context) error {
 	all := a.Workers()
-	if len(all) > 1 {
-		share := &sharedLimits{limits: a.Worker.Limits, reached: a.cancel}
-		for _, w := range all {
-			w.Observer = share.observer(w.Observer)
-		}
+	if len(all) == 1 {
+		return a.Worker.Run(ctx)
 	}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	share := &sharedLimits{limits: a.Worker.Limits, reached: end}
 	errs := make([]error, len(all))
 	var running sync.WaitGroup
 	for i, w := range all {
+		w.Observer = share.observer(w.Observer)
 		running.Go(func() {
 			if errs[i] = w.Run(ctx); errs[i] != nil {
-				a.cancel()
+				end()
 			}
 		})
 	}
-	go func() {
-		defer close(a.done)
-		running.Wait()
-		a.err = errors.Join(errs...)
-	}()
+	running.Wait()
+	return errors.Join(errs...)
 }
 
 // Done returns a channel that is closed when the workers that Start has started have ended.

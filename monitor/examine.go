@@ -34,14 +34,14 @@ type Examiner interface {
 	Examine(ctx context.Context) []Check
 }
 
-// Unseen is how long a subscription may be without a worker before [Stale] warns.
+// Unseen is how long a subscription may be without a worker before [ExamineSubscriptions] warns.
 const Unseen = 7 * 24 * time.Hour
 
 // Late is how long a message may be due before [ExamineCounts] warns.
 const Late = 5 * time.Minute
 
-// Stale is the check of subscriptions without a worker: they go on collecting messages.
-func Stale(unseen []symphony.Subscription) Check {
+// ExamineSubscriptions is the check of subscriptions without a worker: they go on collecting messages.
+func ExamineSubscriptions(unseen []symphony.Subscription) Check {
 	if len(unseen) == 0 {
 		return Check{Name: "subscriptions", Level: LevelOK, Text: "each was seen within 7 days"}
 	}
@@ -58,12 +58,12 @@ func Stale(unseen []symphony.Subscription) Check {
 	}
 	return Check{
 		Name: "subscriptions", Level: LevelWarn, Text: "no worker for 7 days, and they collect messages: " + strings.Join(names, ", "),
-		Hint: "start a worker of theirs, or remove those that nobody needs any more",
+		Hint: "start a worker of theirs, or end those that nobody needs with `types unsubscribe`",
 	}
 }
 
-// Workers is the check of workers alive.
-func Workers(alive int) Check {
+// ExamineWorkers is the check of workers alive.
+func ExamineWorkers(alive int) Check {
 	if alive == 0 {
 		return Check{Name: "workers", Level: LevelWarn, Text: "none is alive", Hint: "messages wait until one is started"}
 	}

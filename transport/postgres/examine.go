@@ -221,7 +221,7 @@ func (e *examination) tables(ctx context.Context) {
 		Name: "bloat", Text: text,
 		Hint: "something keeps vacuum from removing them: a long transaction, or a missing right",
 	})
-	e.checks = append(e.checks, monitor.Workers(workers))
+	e.checks = append(e.checks, monitor.ExamineWorkers(workers))
 }
 
 func (e *examination) subscriptions(ctx context.Context) {
@@ -239,5 +239,5 @@ func (e *examination) subscriptions(ctx context.Context) {
 		e.failed("subscriptions", e.t.fail("look at the subscriptions of", err))
 		return
 	}
-	e.checks = append(e.checks, monitor.Stale(unseen))
+	e.checks = append(e.checks, monitor.ExamineSubscriptions(unseen))
 }

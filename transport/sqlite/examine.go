@@ -64,7 +64,7 @@ func (t *Transport) Examine(ctx context.Context) (all []monitor.Check) {
 		add("workers", monitor.LevelFail, err.Error(), "")
 		return all
 	}
-	return append(all, monitor.Workers(workers), monitor.Stale(unseen))
+	return append(all, monitor.ExamineWorkers(workers), monitor.ExamineSubscriptions(unseen))
 }
 
 // writable reports whether this process may write what SQLite does: the file, and others beside it.
