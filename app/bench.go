@@ -50,37 +50,30 @@ const (
 
 // Run measures, and tells each figure as soon as it has it. It blocks until the scratch store is removed. Its error matches
 // symphony.ErrUnsupported for a store that has no room for another beside it.
-func (b Bench) Run(ctx context.Context, tell func(Figure)) (err error) {
+func (b Bench) Run(ctx context.Context, tell func(Figure)) error {
 	scratch, remove, err := b.scratch()
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
-		defer cancel()
-		if gone := remove(ctx); gone != nil {
-			err = errors.Join(err, fmt.Errorf("remove what was measured with: %w", gone))
-		}
-	}()
 	t, err := scratch.Open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, Close(t)) }()
 	m, ok := symphony.As[monitor.Migrator](t)
 	if !ok {
-		return fmt.Errorf("measure: %w", symphony.ErrUnsupported)
+		return errors.Join(fmt.Errorf("measure: %w", symphony.ErrUnsupported), Close(t))
 	}
-	if _, err := m.Migrate(ctx); err != nil {
-		return err
+	if _, err := m.Migrations(ctx); err != nil { // out of reach: there is nothing to remove either
+		return errors.Join(err, Close(t))
 	}
 	r := benchRun{Bench: b, bus: &symphony.Bus{Transport: t, Logger: scratch.Logger, MaxBody: 16 << 20}, tell: tell}
-	for _, measure := range []func(context.Context) error{r.dispatchEach, r.handle, r.dispatchBatches, r.handle, r.latency} {
-		if err := measure(ctx); err != nil {
-			return err
-		}
+	err = errors.Join(r.all(ctx, m), Close(t))
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanWithin)
+	defer cancel()
+	if gone := remove(ctx); gone != nil {
+		err = errors.Join(err, fmt.Errorf("remove what was measured with: %w", gone))
 	}
-	return nil
+	return err
 }
 
 // scratch returns a store beside that of b, and what removes it.
@@ -131,6 +124,19 @@ type benchRun struct {
 	Bench
 	bus  *symphony.Bus
 	tell func(Figure)
+}
+
+// all makes the scratch store and measures.
+func (r *benchRun) all(ctx context.Context, m monitor.Migrator) error {
+	if _, err := m.Migrate(ctx); err != nil {
+		return err
+	}
+	for _, measure := range []func(context.Context) error{r.dispatchEach, r.handle, r.dispatchBatches, r.handle, r.latency} {
+		if err := measure(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *benchRun) message() symphony.Raw {

@@ -22,7 +22,7 @@ func Examine(ctx context.Context, t symphony.Transport) []monitor.Check {
 	if counter, ok := symphony.As[monitor.Counter](t); ok {
 		counts, err := counter.Counts(ctx)
 		if err != nil {
-			return append(all, monitor.Check{Name: "counts", Level: monitor.LevelFail, Text: err.Error()})
+			return append(all, monitor.Check{Name: "counts", Level: monitor.LevelFail, Text: err.Error(), Err: err})
 		}
 		all = append(all, monitor.ExamineCounts(counts)...)
 	}

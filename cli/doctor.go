@@ -114,6 +114,9 @@ func (s *session) examine(ctx context.Context) ([]finding, error) {
 		}
 		for _, check := range app.Examine(ctx, t) {
 			check.Text = explain(errors.New(check.Text))
+			if check.Err != nil && check.Hint == "" {
+				_, check.Hint = s.judge(check.Err)
+			}
 			all = append(all, finding{name, check})
 		}
 		if err := app.Close(t); err != nil {

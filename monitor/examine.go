@@ -25,6 +25,7 @@ type Check struct {
 	Level Level  `json:"level"`
 	Text  string `json:"text"`           // what was found
 	Hint  string `json:"hint,omitempty"` // what to do about it
+	Err   error  `json:"-"`              // of a check that failed: what Text says, for programs
 }
 
 // An Examiner looks at itself and at what it stands on.

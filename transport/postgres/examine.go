@@ -44,7 +44,7 @@ func (e *examination) judge(bad bool, fine string, of monitor.Check) {
 }
 
 func (e *examination) failed(name string, err error) {
-	e.add(name, monitor.LevelFail, err.Error(), "")
+	e.checks = append(e.checks, monitor.Check{Name: name, Level: monitor.LevelFail, Text: err.Error(), Err: err})
 }
 
 // Examine implements [monitor.Examiner].
