@@ -77,6 +77,7 @@ var (
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
+	_ monitor.Examiner           = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: postgres://user:password@host:port/database with the options of libpq and these:

@@ -32,7 +32,8 @@ type dialect struct {
 	claim, look, done, doneHistory, settle, there, renew,
 	counts, oldest, recordLive, recordFailed, recordHistory,
 	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed,
-	sweep, promote, advance, partition, cancel string
+	sweep, promote, advance, partition, cancel,
+	examineServer, examineTables, examineSubscriptions string
 }
 
 func newDialect(schema string) (*dialect, error) {
@@ -43,6 +44,7 @@ func newDialect(schema string) (*dialect, error) {
 		"renew": &d.renew, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "record_failed": &d.recordFailed,
 		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,
 		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn, "lock_failed": &d.lockFailed,
+		"examine_server": &d.examineServer, "examine_tables": &d.examineTables, "examine_subscriptions": &d.examineSubscriptions,
 		"sweep": &d.sweep, "promote": &d.promote, "advance": &d.advance, "partition": &d.partition, "cancel": &d.cancel,
 	} {
 		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))

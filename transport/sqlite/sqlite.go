@@ -70,6 +70,7 @@ var (
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
+	_ monitor.Examiner           = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: sqlite:///abs/file.db or sqlite://relative.db, with the options
