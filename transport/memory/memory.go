@@ -15,6 +15,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/monitor"
+	"github.com/symphony-messenger/symphony/schedule"
 )
 
 // A Transport is a store in this process. Its zero value is ready to use. All methods may be called
@@ -39,6 +40,8 @@ type Transport struct {
 	history  history
 	freeing  keysByEnd // keys of ended messages
 
+	schedules schedules
+
 	accepted int64 // the sequence of the queues
 	joined   int64 // the sequence of the groups
 	leases   int64 // makes tokens unique
@@ -53,6 +56,7 @@ var (
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
+	_ schedule.Store             = (*Transport)(nil)
 )
 
 // never is later than every time of the store.

@@ -25,6 +25,7 @@ import (
 	"github.com/symphony-messenger/symphony/internal/coalesce"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
+	"github.com/symphony-messenger/symphony/schedule"
 )
 
 // A HistoryMode says what is kept of completed messages. Cancelled and expired ones are always kept.
@@ -78,6 +79,7 @@ var (
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
 	_ monitor.Examiner           = (*Transport)(nil)
+	_ schedule.Store             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: postgres://user:password@host:port/database with the options of libpq and these:

@@ -33,7 +33,9 @@ type dialect struct {
 	counts, oldest, recordLive, recordFailed, recordHistory,
 	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed,
 	sweep, promote, advance, partition, cancel,
-	examineServer, examineTables, examineSubscriptions string
+	examineServer, examineTables, examineSubscriptions,
+	schedulesPeek, schedulesDue, schedulesLock, schedulesFind, schedulesList, schedulesAdvance, schedulesCreate, schedulesReplace,
+	schedulesRemove, schedulesCancel, ticksRecord, ticksTrim, ticksList string
 }
 
 func newDialect(schema string) (*dialect, error) {
@@ -46,6 +48,10 @@ func newDialect(schema string) (*dialect, error) {
 		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn, "lock_failed": &d.lockFailed,
 		"examine_server": &d.examineServer, "examine_tables": &d.examineTables, "examine_subscriptions": &d.examineSubscriptions,
 		"sweep": &d.sweep, "promote": &d.promote, "advance": &d.advance, "partition": &d.partition, "cancel": &d.cancel,
+		"schedules_peek": &d.schedulesPeek, "schedules_due": &d.schedulesDue, "schedules_lock": &d.schedulesLock, "schedules_find": &d.schedulesFind,
+		"schedules_list": &d.schedulesList, "schedules_advance": &d.schedulesAdvance, "schedules_create": &d.schedulesCreate,
+		"schedules_replace": &d.schedulesReplace, "schedules_remove": &d.schedulesRemove, "schedules_cancel": &d.schedulesCancel,
+		"ticks_record": &d.ticksRecord, "ticks_trim": &d.ticksTrim, "ticks_list": &d.ticksList,
 	} {
 		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))
 		if err != nil {

@@ -44,4 +44,20 @@ var (
 	sqlOldest string
 	//go:embed query/revive.sql
 	sqlRevive string
+	//go:embed query/schedules_due.sql
+	sqlSchedulesDue string
+	//go:embed query/schedules_next.sql
+	sqlSchedulesNext string
+	//go:embed query/schedules_of.sql
+	sqlSchedulesOf string
+	//go:embed query/schedules_list.sql
+	sqlSchedulesList string
+	//go:embed query/schedules_write.sql
+	sqlSchedulesWrite string
+	//go:embed query/schedules_advance.sql
+	sqlSchedulesAdvance string
+	//go:embed query/ticks_trim.sql
+	sqlTicksTrim string
+	//go:embed query/ticks_list.sql
+	sqlTicksList string
 )

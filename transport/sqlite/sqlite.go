@@ -23,6 +23,7 @@ import (
 	"github.com/symphony-messenger/symphony/internal/coalesce"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
+	"github.com/symphony-messenger/symphony/schedule"
 
 	driver "modernc.org/sqlite" // registers "sqlite"
 )
@@ -71,6 +72,7 @@ var (
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
 	_ monitor.Examiner           = (*Transport)(nil)
+	_ schedule.Store             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: sqlite:///abs/file.db or sqlite://relative.db, with the options

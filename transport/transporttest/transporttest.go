@@ -19,6 +19,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/monitor"
+	"github.com/symphony-messenger/symphony/schedule"
 )
 
 // A Store is a new, empty store, for one case alone. Whoever opens it closes it with the Cleanup of
@@ -70,6 +71,7 @@ const (
 	counts
 	maintenance
 	reopening
+	scheduling
 )
 
 // missing names the powers of needs that s does not have.
@@ -95,6 +97,7 @@ func missing(s Store, needs power) string {
 		{counts, has[monitor.Counter](s), "Counts"},
 		{maintenance, has[symphony.Maintainer](s), "Maintain"},
 		{reopening, s.Reopen != nil, "a second way in"},
+		{scheduling, has[schedule.Store](s), "schedules"},
 	} {
 		if needs&p.power != 0 && !p.has {
 			names = append(names, p.name)
@@ -113,7 +116,7 @@ func all() []test {
 	for _, part := range [][]test{
 		sendTests(), contentTests(), orderTests(), queueTests(), delayTests(), countingTests(), verdictTests(), leaseTests(),
 		deadLetterTests(), keyTests(), groupTests(), expiryTests(), cancelTests(), subscriptionTests(), exchangeTests(),
-		concurrencyTests(), findTests(), transactionTests(), modelTests(),
+		concurrencyTests(), findTests(), transactionTests(), modelTests(), scheduleTests(), tickTests(), ownerTests(), manageTests(),
 	} {
 		list = append(list, part...)
 	}

@@ -296,31 +296,6 @@ create table symphony.messenger_transports (
 );
 comment on table symphony.messenger_transports is 'Transports added at run time.';
 
-create table symphony.messenger_schedules (
-  name         text        collate "C" primary key,
-  kind         text        not null check (kind in ('once', 'cron', 'interval')),
-  expression   text        not null,
-  timezone     text        not null default 'UTC',
-  message_type text        collate "C" not null,
-  body         bytea       not null,
-  content_type text        collate "C" not null default 'application/json',
-  queue_name   text        collate "C" not null default 'default',
-  stamps       jsonb       not null default '{}',
-  missed       text        not null default 'last',
-  overlap      text        not null default 'allow',
-  owner        text        not null default '',
-  enabled      boolean     not null default true,
-  next_run_at  timestamptz,
-  last_run_at  timestamptz,
-  run_count    bigint      not null default 0,
-  max_runs     bigint,
-  created_at   timestamptz not null default pg_catalog.now(),
-  updated_at   timestamptz not null default pg_catalog.now()
-);
-create index messenger_schedules_next on symphony.messenger_schedules (next_run_at) where enabled;
-comment on table symphony.messenger_schedules is 'Schedules: once, cron, interval.';
-comment on index symphony.messenger_schedules_next is 'What runs next.';
-
 create function symphony.messenger_touch() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   new.updated_at := clock_timestamp();
@@ -328,6 +303,4 @@ begin
 end $$;
 comment on function symphony.messenger_touch() is 'Sets updated_at.';
 create trigger messenger_transports_touch before update on symphony.messenger_transports for each row execute function symphony.messenger_touch();
-create trigger messenger_schedules_touch before update on symphony.messenger_schedules for each row execute function symphony.messenger_touch();
 comment on trigger messenger_transports_touch on symphony.messenger_transports is 'Sets updated_at.';
-comment on trigger messenger_schedules_touch on symphony.messenger_schedules is 'Sets updated_at.';

@@ -292,7 +292,3 @@ select fingerprint, message_type, error_class, reason, count(*) as count, min(fa
   max(error) as example
 from symphony.messenger_failed_messages group by 1, 2, 3, 4;
 comment on view symphony.messenger_failed_summary is 'Dead letters that failed alike.';
-
-create view symphony.messenger_schedules_summary as
-select name, kind, expression, timezone, message_type, enabled, next_run_at, last_run_at, run_count, max_runs from symphony.messenger_schedules;
-comment on view symphony.messenger_schedules_summary is 'What runs when.';

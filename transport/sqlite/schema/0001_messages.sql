@@ -175,27 +175,3 @@ create table messenger_transports (
   created_at integer not null,
   updated_at integer not null
 ) without rowid;
-
--- Schedules: once, cron, interval.
-create table messenger_schedules (
-  name         text    primary key,
-  kind         text    not null check (kind in ('once', 'cron', 'interval')),
-  expression   text    not null,
-  timezone     text    not null default 'UTC',
-  message_type text    not null,
-  body         blob    not null,
-  content_type text    not null default 'application/json',
-  queue_name   text    not null default 'default',
-  stamps       text    not null default '{}',
-  missed       text    not null default 'last',
-  overlap      text    not null default 'allow',
-  owner        text    not null default '',
-  enabled      integer not null default 1,
-  next_run_at  integer,
-  last_run_at  integer,
-  run_count    integer not null default 0,
-  max_runs     integer,
-  created_at   integer not null,
-  updated_at   integer not null
-) without rowid;
-create index messenger_schedules_next on messenger_schedules (next_run_at) where enabled = 1;

@@ -49,10 +49,3 @@ select fingerprint, message_type, error_class, reason, count(*) as count,
   strftime('%Y-%m-%dT%H:%M:%fZ', max(failed_at) / 1000.0, 'unixepoch') as last_failed_at,
   max(error) as example
 from messenger_failed_messages group by fingerprint, message_type, error_class, reason;
-
-create view messenger_schedules_summary as
-select name, kind, expression, timezone, message_type, enabled,
-  strftime('%Y-%m-%dT%H:%M:%fZ', next_run_at / 1000.0, 'unixepoch') as next_run_at,
-  strftime('%Y-%m-%dT%H:%M:%fZ', last_run_at / 1000.0, 'unixepoch') as last_run_at,
-  run_count, max_runs
-from messenger_schedules;
