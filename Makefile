@@ -3,7 +3,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 FUZZTIME ?= 20s
-CRASH    ?= go run ./internal/crash -store sqlite && go run ./internal/crash -store postgres
+CRASH    ?= go run ./internal/crash -store sqlite && go run ./internal/crash -store postgres && \
+            go run ./internal/tickcrash -store sqlite && go run ./internal/tickcrash -store postgres
 MUTANTS  ?= go run ./internal/mutants
 DST      ?= go run ./internal/dst
 
