@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/symphony-messenger/symphony/internal/errtext"
 	"github.com/symphony-messenger/symphony/schedule/cron"
 )
 
@@ -103,7 +104,11 @@ func (s *Schedule) setTrigger(t Trigger) error {
 	case nil:
 		return invalid("trigger", "nil", "one such as Cron, Every or Once")
 	case once:
-		s.Kind, s.Expression = KindOnce, time.Time(t).UTC().Format(time.RFC3339Nano)
+		s.Kind, s.Expression = KindOnce, show(time.Time(t))
+		if time.Time(t).IsZero() {
+			return invalid("time of a schedule", "none", "a time")
+		}
+		return checkTime("time of a schedule", time.Time(t))
 	case *cronTrigger:
 		s.Kind, s.Expression, s.Timezone = KindCron, t.expression, t.timezone
 	case every:
@@ -113,9 +118,7 @@ func (s *Schedule) setTrigger(t Trigger) error {
 		if named, ok := t.(fmt.Stringer); ok {
 			s.Expression = named.String()
 		}
-		if len(s.Expression) > maxText {
-			s.Expression = strings.ToValidUTF8(s.Expression[:maxText], "")
-		}
+		s.Expression = errtext.Clean(s.Expression, maxText)
 	}
 	return nil
 }
