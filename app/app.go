@@ -15,16 +15,18 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app/config"
+	"github.com/symphony-messenger/symphony/schedule"
 )
 
 // Options say what a process is made of. The command line sets Config and Logger from its flags.
 type Options struct {
-	Name     string                    // of the program; "": "symphony". Kept beside its subscriptions, for people
-	Version  string                    // "": that of the build
-	Register func(*symphony.Bus) error // adds handlers, routes and middleware; nil: none
-	Config   *config.Config            // see [config.Load]; nil: the defaults, with DSN as the only store
-	DSN      string                    // see [Open]; not looked at when there is a Config
-	Logger   *slog.Logger              // nil: slog.Default()
+	Name      string                          // of the program; "": "symphony". Kept beside its subscriptions, for people
+	Version   string                          // "": that of the build
+	Register  func(*symphony.Bus) error       // adds handlers, routes and middleware; nil: none
+	Schedules func(*schedule.Scheduler) error // adds schedules, whose owner is Name; nil: none, and those in the store are left alone
+	Config    *config.Config                  // see [config.Load]; nil: the defaults, with DSN as the only store
+	DSN       string                          // see [Open]; not looked at when there is a Config
+	Logger    *slog.Logger                    // nil: slog.Default()
 }
 
 // An App is one process: its stores, a bus and workers. Its methods must not be called concurrently.
@@ -35,6 +37,8 @@ type App struct {
 	// none unless [App.Serve] was called.
 	Worker *symphony.Worker
 	Others []*symphony.Worker
+	// Scheduler fires the schedules of the default transport beside the workers. To be changed before Start; nil: none runs.
+	Scheduler *schedule.Scheduler
 
 	config *config.Config
 	cancel context.CancelFunc // nil until Start
@@ -45,7 +49,8 @@ type App struct {
 // New opens the stores and makes the bus and the worker of the default transport, with the queues that the
 // configuration has for it; nothing runs yet. Routes and the limit of bodies that the configuration has go
 // before those of Register. Whoever has an App calls Run or Stop, which closes the stores. The error
-// matches [ErrDSN] when a DSN is wrong, is a *[config.Error] for options that are, or is that of Register.
+// matches [ErrDSN] when a DSN is wrong, is a *[config.Error] for options that are, or is that of Register or
+// Schedules.
 func New(ctx context.Context, opts Options) (_ *App, err error) {
 	c := opts.Config
 	if c == nil {
@@ -75,6 +80,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	a.Bus.Routes = append(a.routes(), a.Bus.Routes...)
 	a.Bus.MaxBody = cmp.Or(c.BodyLimit, a.Bus.MaxBody)
 	a.Worker = a.newWorker(c.Transport)
+	if a.Scheduler, err = newScheduler(a.Bus, opts); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
 	return a, nil
 }
 
@@ -158,7 +166,7 @@ func (a *App) Start(ctx context.Context) {
 	a.done = make(chan struct{})
 	go func() {
 		defer close(a.done)
-		a.err = a.work(ctx)
+		a.err = a.schedulesBeside(ctx, a.work)
 	}()
 }
 

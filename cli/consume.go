@@ -24,6 +24,7 @@ type consumer struct {
 	concurrency         count
 	name                string
 	all                 bool
+	noSchedules         bool
 }
 
 func (s *session) consume() *cobra.Command {
@@ -44,6 +45,9 @@ they share the worker instead, by their weights; one without a weight has 1.
 Every transport has a worker of its own, with its own --concurrency.
 
 ` + execHelp + `
+
+It also fires the schedules of the store (see "schedules"), as every worker on it
+does: each tick once. --no-schedules leaves that to others.
 
 The first INT or TERM stops claiming and lets running handlers finish for --grace;
 the second stops them at once. Reaching a limit is no error either: the exit code
@@ -66,6 +70,7 @@ is 0.`,
 	fl.Var(&f.lease, "lease", "how long a message is out of sight when this worker dies (default 30s)")
 	fl.Var(&f.grace, "grace", "for running handlers, after the first signal (default 20s)")
 	fl.StringVar(&f.name, "name", "", "of this worker, for people (default: the host's)")
+	fl.BoolVar(&f.noSchedules, "no-schedules", false, "do not fire the schedules of the store")
 	return c
 }
 
@@ -113,6 +118,9 @@ func (s *session) runConsume(cmd *cobra.Command, f *consumer, args []string) (er
 	a, err := app.New(cmd.Context(), opts)
 	if err != nil {
 		return err
+	}
+	if f.noSchedules {
+		a.Scheduler = nil
 	}
 	if err := served.apply(a); err != nil {
 		return errors.Join(err, a.Stop())

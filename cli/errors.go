@@ -92,6 +92,9 @@ func (s *session) judge(err error) (code int, hint string) {
 	case is(symphony.ErrOutcomeUnknown):
 		return ExitUnavailable, "repeat it with the same --key: it is then stored once at most"
 	}
+	if code, hint, ok := s.judgeSchedule(err); ok {
+		return code, hint
+	}
 	if code, hint, ok := s.judgeServer(err); ok {
 		return code, hint
 	}
@@ -156,7 +159,7 @@ func inner(err error) error {
 
 // explain is the text of err on one line, without the package names that precede sentinels in Go.
 func explain(err error) string {
-	return strings.NewReplacer("symphony: ", "", "monitor: ", "").Replace(line(err.Error()))
+	return strings.NewReplacer("symphony: ", "", "monitor: ", "", "schedule: ", "").Replace(line(err.Error()))
 }
 
 // note says something that is neither data nor an error.

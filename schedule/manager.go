@@ -154,7 +154,8 @@ func (e *Entry) become(ctx context.Context, b *symphony.Bus, s Schedule, now tim
 		return err
 	}
 	if !reflect.DeepEqual(s.Message, e.Message) {
-		if err := s.Message.prepareData(ctx, b); err != nil {
+		// It has the stamps of its route already.
+		if err := s.Message.prepareData(ctx, &symphony.Bus{Transport: b.Transport, MaxBody: b.MaxBody, Logger: b.Logger}); err != nil {
 			return err
 		}
 	}
@@ -224,4 +225,14 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Now is the store's clock.
+func (m *Manager) Now(ctx context.Context) (time.Time, error) {
+	store, err := storeOf(m.Bus)
+	if err != nil {
+		return time.Time{}, err
+	}
+	u, err := store.Update(ctx, Selection{}, func(time.Time, []Entry) ([]Change, error) { return nil, nil })
+	return u.Now, err
 }

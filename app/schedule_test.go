@@ -1,0 +1,99 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/schedule"
+)
+
+// TestSchedules: a process fires the schedules that it declares, and handles their messages.
+func TestSchedules(t *testing.T) {
+	handled := make(chan string, 100)
+	a := migrated(t, app.Options{
+		Name: "shop",
+		Register: func(bus *symphony.Bus) error {
+			symphony.Handle(bus, func(ctx context.Context, m greeting) error {
+				name, _, _ := schedule.TickFrom(ctx)
+				handled <- name + " " + m.Name
+				return nil
+			})
+			return nil
+		},
+		Schedules: func(s *schedule.Scheduler) error {
+			return s.Add("hello", schedule.Every(time.Second), greeting{"Ada"})
+		},
+	})
+	a.Start(t.Context())
+	select {
+	case got := <-handled:
+		if got != "hello Ada" {
+			t.Errorf("handled %q", got)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing was handled within 10 s")
+	}
+	if err := a.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestScheduleOfAnother: a process whose schedule belongs to another owner ends with an error that says so.
+func TestScheduleOfAnother(t *testing.T) {
+	a := migrated(t, app.Options{Name: "shop", Schedules: func(s *schedule.Scheduler) error {
+		return s.Add("hello", schedule.Every(time.Hour), greeting{"Ada"})
+	}})
+	theirs := schedule.Schedule{Name: "hello", Kind: schedule.KindInterval, Expression: "1h", Message: schedule.Message{Type: "t"}}
+	if _, err := (&schedule.Manager{Bus: a.Bus}).Apply(t.Context(), "billing", []schedule.Schedule{theirs}, false); err != nil {
+		t.Fatal(err)
+	}
+	err := a.Run(t.Context())
+	if _, ok := errors.AsType[*schedule.OwnedError](err); !ok {
+		t.Errorf("Run: %v, want an *OwnedError", err)
+	}
+}
+
+func TestSchedulesFail(t *testing.T) {
+	wrong := func(s *schedule.Scheduler) error { return s.Add("hello", schedule.Every(0), greeting{}) }
+	if _, err := app.New(t.Context(), app.Options{DSN: "memory://", Schedules: wrong}); err == nil || !strings.Contains(err.Error(), "interval") {
+		t.Errorf("a wrong schedule: %v", err)
+	}
+	if _, err := app.New(t.Context(), app.Options{DSN: "sync://", Schedules: wrong}); !errors.Is(err, symphony.ErrUnsupported) {
+		t.Errorf("schedules without a store: %v", err)
+	}
+}
+
+func TestReadSchedules(t *testing.T) {
+	for _, text := range []string{
+		"owner: x\nschedules:\n- name: a\n  every: 15m\n  until: 2030-01-01T00:00:00Z\n  message: {type: t, body: {big: 12345678901234567, text: \"ä\\n\"}, max_retries: 0}\n",
+		`{"owner":"x","schedules":[{"name":"a","every":"15m","until":"2030-01-01T00:00:00Z","message":{"type":"t","body":{"big":12345678901234567,"text":"ä\n"},"max_retries":0}}]}`,
+	} {
+		f, err := app.ReadSchedules([]byte(text))
+		if err != nil || f.Owner != "x" || len(f.Schedules) != 1 {
+			t.Fatalf("%s: %+v %v", text, f, err)
+		}
+		s := f.Schedules[0]
+		if body := strings.ReplaceAll(string(s.Message.Body), " ", ""); s.Name != "a" || s.Expression != "15m" || s.Until.Year() != 2030 || body != `{"big":12345678901234567,"text":"ä\n"}` ||
+			s.Message.MaxRetries == nil || *s.Message.MaxRetries != 0 {
+			t.Errorf("%s: %+v", text, s)
+		}
+	}
+	for text, want := range map[string]string{
+		"schedules: [{name: a, every: 1h, message: {type: t}, extra: 1}]": `unknown field "extra"`,
+		"schedule: []":                      `unknown field "schedule"`,
+		"owner: x":                          `no list "schedules"`,
+		"owner: x\nowner: y\nschedules: []": "owner",
+		"schedules: [}":                     "[1:",
+		"owner: x\nschedules: [{name: a, owner: y, every: 1h, message: {type: t}}]": `its owner is "y", and that of the file "x"`,
+		"": "schedules",
+	} {
+		if _, err := app.ReadSchedules([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want an error that says %s", text, err, want)
+		}
+	}
+}
