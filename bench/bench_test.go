@@ -126,7 +126,8 @@ func postgresRecords() (names []string) {
 	add("river_fast", "on", "batch")
 	add("river_vacuum", "on", sustained...)
 	add(ours, "on", both...)
-	add(ours, "on", "claim_p50", "claim_p99", "claim_call_p50", "claim_call_p99", "claim_done", "rss_idle", "sustained_last_vs_first")
+	add(ours, "on", "claim_p50", "claim_p99", "claim_call_p50", "claim_call_p99", "claim_done", "rss_idle", "sustained_last_vs_first",
+		"schedules_lag_p50", "schedules_lag_p99", "schedules_lag_max", "schedules_fired")
 	add(ours, "off", "drain", "drain_5m_behind", "drain_1m_delayed", "drain_5m_behind_vs_drain", "drain_1m_delayed_vs_drain")
 	add("bare", "off", "drain", "drain_vs_bare")
 	add("river", "on", "drain_ratio", "single_8_ratio", "single_64_ratio", "batch_ratio", "latency_p95_ratio", "sustained_ratio")

@@ -48,6 +48,7 @@ func postgresFigures() []figure {
 		{name: "sustained", sends: true, run: sustained},
 		{name: "claim", run: claim},
 		{name: "rss_idle", run: resident},
+		{name: "schedules", run: schedules},
 	}
 }
 

@@ -55,6 +55,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.DurationVar(&o.sizes.Sustained, "sustained-for", 0, "how long sustained sends and handles")
 	f.IntVar(&o.sizes.Offer, "offer", 0, "messages a second that claim is offered")
 	f.DurationVar(&o.sizes.Offered, "offer-for", 0, "how long claim is offered messages")
+	f.IntVar(&o.sizes.Schedules, "schedules", 0, "schedules that tick every 100 s")
+	f.DurationVar(&o.sizes.Scheduled, "schedules-for", 0, "how long they tick")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

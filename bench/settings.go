@@ -31,6 +31,8 @@ type sizes struct {
 	Offer     int           `json:"offer_rate,omitempty"` // claim: messages a second
 	Offered   time.Duration `json:"offered_for_ns,omitempty"`
 	Resident  time.Duration `json:"resident_after_ns,omitempty"`
+	Schedules int           `json:"schedules,omitempty"` // each ticks every 100 s
+	Scheduled time.Duration `json:"scheduled_for_ns,omitempty"`
 }
 
 // A scale is how much time a run may take.
@@ -63,7 +65,7 @@ func postgresSettings(of scale) settings {
 		Sizes: sizes{
 			Drain: 200_000, Batch: 1000, Goroutines: 2, For: 3 * time.Second, Rate: 1000, Latency: 15 * time.Second,
 			Behind: 5_000_000, Delayed: 1_000_000, Sustained: time.Minute, Backlog: 20_000, Idle: 15 * time.Second,
-			Offer: 13_000, Offered: time.Minute, Resident: time.Minute,
+			Offer: 13_000, Offered: time.Minute, Resident: time.Minute, Schedules: 100_000, Scheduled: time.Minute,
 		},
 		River:    riverSettings{Workers: 1000, Cooldown: 2 * time.Millisecond, Poll: 20 * time.Millisecond, Conns: 20},
 		Symphony: symphonySettings{Concurrency: 1000},
@@ -72,7 +74,7 @@ func postgresSettings(of scale) settings {
 	switch of {
 	case normal: // the long ones are averages of much already
 		s.Rounds["latency"], s.Rounds["drain_5m_behind"], s.Rounds["drain_1m_delayed"] = 3, 3, 3
-		s.Rounds["idle_cpu"], s.Rounds["sustained"], s.Rounds["claim"], s.Rounds["rss_idle"] = 1, 1, 1, 1
+		s.Rounds["idle_cpu"], s.Rounds["sustained"], s.Rounds["claim"], s.Rounds["rss_idle"], s.Rounds["schedules"] = 1, 1, 1, 1, 1
 	case full:
 		s.Sizes.Sustained = 10 * time.Minute
 	case quick:
@@ -80,6 +82,7 @@ func postgresSettings(of scale) settings {
 			Drain: 300, Batch: 100, Goroutines: 2, For: 100 * time.Millisecond, Rate: 100, Latency: 300 * time.Millisecond,
 			Behind: 1000, Delayed: 300, Sustained: 600 * time.Millisecond, Backlog: 1000, Idle: 300 * time.Millisecond,
 			Offer: 5000, Offered: 1200 * time.Millisecond, Resident: 300 * time.Millisecond,
+			Schedules: 20_000, Scheduled: 1500 * time.Millisecond,
 		}
 	}
 	return s
@@ -115,5 +118,7 @@ func (s settings) with(o *options) settings {
 	s.Sizes.Sustained = cmp.Or(o.sizes.Sustained, s.Sizes.Sustained)
 	s.Sizes.Offer = cmp.Or(o.sizes.Offer, s.Sizes.Offer)
 	s.Sizes.Offered = cmp.Or(o.sizes.Offered, s.Sizes.Offered)
+	s.Sizes.Schedules = cmp.Or(o.sizes.Schedules, s.Sizes.Schedules)
+	s.Sizes.Scheduled = cmp.Or(o.sizes.Scheduled, s.Sizes.Scheduled)
 	return s
 }

@@ -44,7 +44,7 @@ func sqliteStore(dir string, s settings) *store {
 // postgresStore gives each measurement a database of its own on server.
 func postgresStore(server *pgserver.Server, s settings) *store {
 	figures := []string{"drain", "single_8", "single_64", "batch", "latency", "idle_cpu", "sustained"}
-	alone := []string{"claim", "rss_idle"}                             // River's would tell nothing about ours
+	alone := []string{"claim", "rss_idle", "schedules"}                // River's would tell nothing about ours
 	drains := []string{"drain", "drain_5m_behind", "drain_1m_delayed"} // like the bare limit, without history
 	fast, vacuumed := s.River, s.River
 	fast.fast, vacuumed.vacuum = true, true

@@ -102,8 +102,13 @@ func keepAlive(conn *pgx.ConnConfig) {
 
 // retry calls f again, a few times, while others' transactions make the server roll ours back.
 func (t *Transport) retry(ctx context.Context, f func(ctx context.Context) error) error {
+	return t.retryFor(ctx, callTimeout, f)
+}
+
+// retryFor is retry for what may take as long as most.
+func (t *Transport) retryFor(ctx context.Context, most time.Duration, f func(ctx context.Context) error) error {
 	for try := 1; ; try++ {
-		err := within(ctx, f)
+		err := withinTime(ctx, most, f)
 		if try == 4 || !conflicts(err) {
 			return err
 		}
@@ -115,7 +120,11 @@ func (t *Transport) retry(ctx context.Context, f func(ctx context.Context) error
 
 // within calls f with a ctx that ends after callTimeout.
 func within(ctx context.Context, f func(ctx context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errors.New("the server did not answer in time"))
+	return withinTime(ctx, callTimeout, f)
+}
+
+func withinTime(ctx context.Context, most time.Duration, f func(ctx context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, most, errors.New("the server did not answer in time"))
 	defer cancel()
 	err := f(ctx)
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) {

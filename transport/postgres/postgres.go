@@ -62,6 +62,7 @@ type Transport struct {
 	schema  schemaCheck
 	subs    subscriptions
 	floors  floors
+	ticking scheduleFloor
 	service service
 
 	closing chan struct{} // ends waiting Receives

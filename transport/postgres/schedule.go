@@ -13,6 +13,9 @@ import (
 // errAnew says that something has changed while an update of schedules was decided: it begins anew.
 var errAnew = errors.New("others change the schedules or the subscriptions all the time")
 
+// applyTimeout is callTimeout for what may change all schedules of an owner at once, of which there may be a hundred thousand.
+const applyTimeout = 2 * time.Minute
+
 // anewTries is how often an update of schedules is begun.
 const anewTries = 5
 
@@ -22,8 +25,12 @@ func (t *Transport) Update(ctx context.Context, sel schedule.Selection, decide f
 	if err := t.check(ctx); err != nil {
 		return u, t.fail("update schedules in", ended(ctx, err))
 	}
+	most := callTimeout
+	if sel.Due == nil {
+		most = applyTimeout
+	}
 	for try := 1; ; try++ {
-		err := t.retry(ctx, func(ctx context.Context) error {
+		err := t.retryFor(ctx, most, func(ctx context.Context) error {
 			// What was sent is not interrupted: it would take effect all the same.
 			ctx, cancel := outlast(ctx, stopWithin)
 			defer cancel()
@@ -48,8 +55,9 @@ type refusedUpdate struct{ err error }
 func (r *refusedUpdate) Error() string { return r.err.Error() }
 
 func (t *Transport) update(ctx context.Context, u *schedule.Update, sel schedule.Selection, decide func(time.Time, []schedule.Entry) ([]schedule.Change, error)) error {
+	l := dueLook{from: t.ticking.from()}
 	if sel.Due != nil {
-		if due, err := t.peek(ctx, u, sel.Due); err != nil || !due {
+		if due, err := t.peek(ctx, u, sel.Due, &l); err != nil || !due {
 			return err
 		}
 	}
@@ -58,17 +66,12 @@ func (t *Transport) update(ctx context.Context, u *schedule.Update, sel schedule
 		return err
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // does nothing after Commit
-	var found []schedule.Entry
-	if due := sel.Due; due != nil {
-		found, err = entries(ctx, native{tx}, u, t.sql.schedulesDue, due.Limit, texted(due.Custom), texted(due.Except))
-	} else {
-		found, err = entries(ctx, native{tx}, u, t.sql.schedulesLock, texted(sel.Names), sel.Owner)
-	}
+	found, err := t.choose(ctx, native{tx}, u, sel, &l)
 	if err != nil {
 		return err
 	}
 	if sel.Due != nil && len(found) == 0 { // others were faster
-		u.Wait = u.Next.Sub(u.Now)
+		t.ticking.looked(l)
 		return nil
 	}
 	changes, err := decide(u.Now, found)
@@ -86,27 +89,57 @@ func (t *Transport) update(ctx context.Context, u *schedule.Update, sel schedule
 		return err
 	}
 	for i := range changes {
-		if next := changes[i].Entry.NextRunAt; !next.IsZero() && (u.Next.IsZero() || next.Before(u.Next)) {
+		next := changes[i].Entry.NextRunAt
+		if !next.IsZero() && (u.Next.IsZero() || next.Before(u.Next)) {
 			u.Next = next
+		}
+		if !next.IsZero() && next.Before(l.done) {
+			l.done = next
 		}
 	}
 	u.Wait = u.Next.Sub(u.Now)
+	if sel.Due != nil {
+		t.ticking.looked(l)
+	}
 	if len(c.sent) > 0 {
 		t.announce(c.sent)
 	}
 	return nil
 }
 
+// choose locks what sel chooses.
+func (t *Transport) choose(ctx context.Context, ex executor, u *schedule.Update, sel schedule.Selection, l *dueLook) (found []schedule.Entry, err error) {
+	due := sel.Due
+	if due == nil {
+		return entries(ctx, ex, u, t.sql.schedulesLock, texted(sel.Names), sel.Owner)
+	}
+	begun := time.Now()
+	found, err = entries(ctx, ex, u, t.sql.schedulesDue, due.Limit, texted(due.Custom), texted(due.Except), l.from)
+	l.took, l.rows, l.done = l.took+time.Since(begun), len(found), u.Now
+	if len(found) == due.Limit {
+		l.done = found[len(found)-1].NextRunAt
+	}
+	u.Wait = u.Next.Sub(u.Now)
+	return found, err
+}
+
 // peek looks whether anything is due, without a transaction.
-func (t *Transport) peek(ctx context.Context, u *schedule.Update, due *schedule.Due) (bool, error) {
+func (t *Transport) peek(ctx context.Context, u *schedule.Update, due *schedule.Due, l *dueLook) (bool, error) {
 	var next *time.Time
-	err := t.sending.QueryRow(ctx, t.sql.schedulesPeek, texted(due.Custom), texted(due.Except)).Scan(&u.Now, &next)
-	if err != nil || next == nil {
+	begun := time.Now()
+	err := t.sending.QueryRow(ctx, t.sql.schedulesPeek, texted(due.Custom), texted(due.Except), l.from).Scan(&u.Now, &next)
+	l.took, l.done = time.Since(begun), u.Now
+	if err != nil {
 		return false, err
 	}
-	u.Next = next.UTC()
-	u.Wait = u.Next.Sub(u.Now)
-	return u.Wait <= 0, nil
+	if u.Next = timeOf(next); !u.Next.IsZero() {
+		u.Wait = u.Next.Sub(u.Now)
+		if u.Wait <= 0 {
+			return true, nil
+		}
+	}
+	t.ticking.looked(*l)
+	return false, nil
 }
 
 // texted is a list that is no null.
