@@ -49,6 +49,9 @@ func TestPlans(t *testing.T) {
 		{"sweep", sqlSweep, "messenger_messages_locked (locked_by=?)"},
 		{"peek", sqlPeek, "messenger_messages_ready (queue_name=?)"},
 		{"oldest", sqlOldest, "messenger_messages_ready (queue_name=? AND priority=?)"},
+		{"schedules due", sqlSchedulesDue, "messenger_schedules USING INDEX messenger_schedules_next (next_run_at<?)"},
+		{"schedules next", sqlSchedulesNext, "messenger_schedules USING INDEX messenger_schedules_next (next_run_at>?)"},
+		{"ticks trim", sqlTicksTrim, "messenger_ticks USING PRIMARY KEY (schedule_name=? AND tick_at<?)"},
 	} {
 		args := make([]any, strings.Count(c.query, "?"))
 		for i := range args {

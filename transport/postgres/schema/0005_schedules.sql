@@ -104,7 +104,7 @@ create view symphony.messenger_schedules_summary as
 select s.name, s.owner, s.kind, s.expression, s.timezone, s.queue_name, s.message_type, s.enabled,
   case when s.dropped_at is not null then 'dropped' when not s.enabled then 'paused' when s.next_run_at is null then 'ended' else 'active' end as state,
   s.next_run_at, s.last_tick_at, s.last_run_at, s.run_count, s.max_runs, s.missed_count, s.skipped_count, s.missed, s.overlap,
-  case when s.enabled then greatest(symphony.clock() - s.next_run_at, interval '0') end as lag,
+  case when s.enabled and s.next_run_at is not null then greatest(symphony.clock() - s.next_run_at, interval '0') end as lag,
   (select t.recorded_at - t.tick_at from symphony.messenger_ticks t
     where t.schedule_name = s.name and t.tick_at = s.last_tick_at and t.outcome = 'fired') as last_lag,
   s.last_messages[cardinality(s.last_messages)] as last_message_id,
