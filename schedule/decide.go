@@ -49,10 +49,7 @@ func (p *pass) fire(e Entry) (Change, error) {
 	if e.Kind == KindCustom {
 		e.trigger = p.custom[e.Name]
 	}
-	if err := e.check(); err != nil {
-		return Change{}, err
-	}
-	cal, err := e.calendar()
+	cal, err := e.checked()
 	if err != nil {
 		return Change{}, err
 	}

@@ -102,6 +102,19 @@ type Message struct {
 
 // check refuses what no schedule may say, with an *[symphony.InvalidError] or an error of package cron. It does not look at the message.
 func (s *Schedule) check() error {
+	_, err := s.checked()
+	return err
+}
+
+// checked is check that returns the ticks of s.
+func (s *Schedule) checked() (*calendar, error) {
+	if err := s.checkFields(); err != nil {
+		return nil, err
+	}
+	return s.calendar()
+}
+
+func (s *Schedule) checkFields() error {
 	if err := symphony.CheckName("schedule", s.Name); err != nil {
 		return err
 	}
@@ -127,11 +140,7 @@ func (s *Schedule) check() error {
 	if s.MaxRuns < 0 {
 		return invalid("number of runs", fmt.Sprint(s.MaxRuns), "zero (no bound) or more")
 	}
-	if err := s.checkBounds(); err != nil {
-		return err
-	}
-	_, err := s.newTrigger()
-	return err
+	return s.checkBounds()
 }
 
 func (s *Schedule) checkBounds() error {
