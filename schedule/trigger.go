@@ -115,7 +115,7 @@ func (s *Schedule) setTrigger(t Trigger) error {
 		s.Kind, s.Expression, s.Anchor = KindInterval, length(t.interval), t.anchor
 	default:
 		s.Kind, s.Expression, s.trigger = KindCustom, fmt.Sprintf("%T", t), t
-		if named, ok := t.(fmt.Stringer); ok {
+		if named, ok := t.(fmt.Stringer); ok && named.String() != "" {
 			s.Expression = named.String()
 		}
 		s.Expression = errtext.Clean(s.Expression, maxText)

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -31,7 +32,7 @@ type mutant struct {
 	by    string // the case that must fail, or how its name begins: to die of something else shows nothing
 }
 
-func mutants() []mutant { return append(memoryMutants(), sqliteMutants()...) }
+func mutants() []mutant { return slices.Concat(memoryMutants(), sqliteMutants(), scheduleMutants()) }
 
 func main() {
 	store := flag.String("store", "all", "break this store: memory, sqlite or all")
