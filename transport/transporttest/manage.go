@@ -149,7 +149,7 @@ func ownerDry(k *kit) {
 
 func managePause(k *kit) {
 	d := newDesk(k)
-	d.apply(hourly("job", func(s *schedule.Schedule) { s.Missed = schedule.MissedAll }))
+	d.apply(hourly("job", func(s *schedule.Schedule) { s.Missed = schedule.MissedAll }), hourly("other"))
 	first := d.entry("job").NextRunAt
 	e, err := d.Pause(k.ctx, "job")
 	if err != nil || e.State() != schedule.Paused {
