@@ -16,34 +16,6 @@ func scheduleMutants() []mutant {
 			"schedule/a tick makes one message",
 		},
 		{
-			"the next tick is not written", "sqlite", "query/schedules_advance.sql",
-			"next_run_at = ?2, last_tick_at = ?3", "last_tick_at = ?3, next_run_at = case when ?2 is null then null else next_run_at end",
-			"schedule/a tick makes one message",
-		},
-		{
-			"the message is stored before the tick, and both apart", "sqlite", "schedule.go",
-			"		if err := t.change(q, now, changes); err != nil || sel.Due == nil {\n",
-			"		err = t.change(q, now, changes)\n		if err != nil {\n			q.exec(\"commit\")\n			q.exec(\"begin immediate\")\n		}\n		if err != nil || sel.Due == nil {\n",
-			"schedule/all or nothing",
-		},
-		{
-			"copies for subscribers do not count as living", "sqlite", "schedule.go",
-			"		ids := rs[0].Copies\n		if len(ids) == 0 || ids[0] != rs[0].ID {\n			ids = append([]symphony.ID{rs[0].ID}, ids...)\n		}\n",
-			"		ids := []symphony.ID{rs[0].ID}\n",
-			"schedule/subscribers",
-		},
-		{
-			"a message that runs counts as one that waits", "sqlite", "schedule.go",
-			"Started: fence > 0", "Started: fence > 1000",
-			"tick/overlap queue",
-		},
-		{
-			"a message that is handled is not cancelled", "sqlite", "schedule.go",
-			"		return q.exec(\"update messenger_messages set cancel_requested = 1 where seq = ?\", seq)\n",
-			"		return nil\n",
-			"tick/overlap cancel",
-		},
-		{
 			"paused schedules fire", "sqlite", "query/schedules_due.sql",
 			"where enabled = 1 and next_run_at", "where next_run_at",
 			"manage/pause",
@@ -57,17 +29,6 @@ func scheduleMutants() []mutant {
 			"ticks are kept for ever", "sqlite", "schedule.go",
 			"		if c.Keep == 0 {\n", "		if c.Keep >= 0 {\n",
 			"tick/kept",
-		},
-		{
-			"a tick that fired before fires again", "memory", "schedule.go",
-			"	if there {\n		c.Settle(i, nil, true)\n		return\n	}\n",
-			"	if there {\n		c.Settle(i, nil, true)\n		t.fanOut(tick.Envelope, now)\n		return\n	}\n",
-			"schedule/once more",
-		},
-		{
-			"schedules that are not due fire", "memory", "schedule.go",
-			"isDue(&e, due) && !e.NextRunAt.After(now)", "isDue(&e, due) && !e.NextRunAt.After(now.Add(time.Minute))",
-			"schedule/not early",
 		},
 	}
 }
