@@ -30,6 +30,7 @@ type Transport struct {
 	keys          map[keyName]*key
 	workers       map[string]*worker
 	waiters       map[*waiter]struct{}
+	pauses        map[pauseName]monitor.Pause
 
 	due      index     // scheduled, the next one first
 	oldest   index     // ready, the longest due first
@@ -53,6 +54,12 @@ var (
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
+	_ monitor.Lister             = (*Transport)(nil)
+	_ monitor.Grouper            = (*Transport)(nil)
+	_ monitor.Changer            = (*Transport)(nil)
+	_ monitor.Editor             = (*Transport)(nil)
+	_ monitor.Pauser             = (*Transport)(nil)
+	_ monitor.Crew               = (*Transport)(nil)
 )
 
 // never is later than every time of the store.
@@ -78,6 +85,7 @@ func (t *Transport) begin(ctx context.Context) (now time.Time, err error) {
 		t.keys = make(map[keyName]*key)
 		t.workers = make(map[string]*worker)
 		t.waiters = make(map[*waiter]struct{})
+		t.pauses = make(map[pauseName]monitor.Pause)
 		t.due = index{kind: byDue}
 		t.oldest = index{kind: byAge}
 		t.expiring = index{kind: byExpiry}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/coalesce"
+	"github.com/symphony-messenger/symphony/internal/tally"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
 )
@@ -61,6 +62,7 @@ type Transport struct {
 	schema  schemaCheck
 	subs    subscriptions
 	floors  floors
+	tally   tally.Tally // what workers here did, not written yet
 	service service
 
 	closing chan struct{} // ends waiting Receives
@@ -77,6 +79,16 @@ var (
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
+	_ monitor.Lister             = (*Transport)(nil)
+	_ monitor.Grouper            = (*Transport)(nil)
+	_ monitor.Changer            = (*Transport)(nil)
+	_ monitor.Editor             = (*Transport)(nil)
+	_ monitor.Pauser             = (*Transport)(nil)
+	_ monitor.Crew               = (*Transport)(nil)
+	_ monitor.Subscriptions      = (*Transport)(nil)
+	_ monitor.Figures            = (*Transport)(nil)
+	_ monitor.BulkStore          = (*Transport)(nil)
+	_ monitor.Doctor             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: postgres://user:password@host:port/database with the options of libpq and these:

@@ -32,7 +32,11 @@ type dialect struct {
 	claim, look, done, doneHistory, settle, there, renew,
 	counts, oldest, recordLive, recordFailed, recordHistory,
 	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed,
-	sweep, promote, advance, partition, cancel string
+	sweep, promote, advance, partition, cancel,
+	list, listOldest, lockLive, end, mark, reschedule, prioritize, edit,
+	pause, resume, pauses, pausing, setAside, bringBack, resumed, workers,
+	subscribers, unsubscribe, addMinutes, minutes, dropMinutes, saveBulk, bulks, abortBulk,
+	dropBulks, failedGroups, healthTables, healthHolders string
 }
 
 func newDialect(schema string) (*dialect, error) {
@@ -44,6 +48,12 @@ func newDialect(schema string) (*dialect, error) {
 		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,
 		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn, "lock_failed": &d.lockFailed,
 		"sweep": &d.sweep, "promote": &d.promote, "advance": &d.advance, "partition": &d.partition, "cancel": &d.cancel,
+		"list": &d.list, "list_oldest": &d.listOldest, "lock_live": &d.lockLive, "end": &d.end, "mark": &d.mark,
+		"reschedule": &d.reschedule, "prioritize": &d.prioritize, "edit": &d.edit, "pause": &d.pause, "resume": &d.resume,
+		"pauses": &d.pauses, "pausing": &d.pausing, "set_aside": &d.setAside, "bring_back": &d.bringBack, "resumed": &d.resumed,
+		"workers": &d.workers, "subscribers": &d.subscribers, "unsubscribe": &d.unsubscribe, "add_minutes": &d.addMinutes, "minutes": &d.minutes,
+		"drop_minutes": &d.dropMinutes, "save_bulk": &d.saveBulk, "bulks": &d.bulks, "abort_bulk": &d.abortBulk, "drop_bulks": &d.dropBulks,
+		"failed_groups": &d.failedGroups, "health_tables": &d.healthTables, "health_holders": &d.healthHolders,
 	} {
 		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))
 		if err != nil {

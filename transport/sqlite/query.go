@@ -44,4 +44,28 @@ var (
 	sqlOldest string
 	//go:embed query/revive.sql
 	sqlRevive string
+	//go:embed query/list.sql
+	sqlList string
+	//go:embed query/list_oldest.sql
+	sqlListOldest string
+	//go:embed query/reschedule.sql
+	sqlReschedule string
+	//go:embed query/set_aside.sql
+	sqlSetAside string
+	//go:embed query/bring_back.sql
+	sqlBringBack string
+	//go:embed query/resumed.sql
+	sqlResumed string
+	//go:embed query/pause.sql
+	sqlPause string
+	//go:embed query/workers.sql
+	sqlWorkers string
+	//go:embed query/save_bulk.sql
+	sqlSaveBulk string
+	//go:embed query/abort_bulk.sql
+	sqlAbortBulk string
+	//go:embed query/failed_groups.sql
+	sqlFailedGroups string
+	//go:embed query/minute.sql
+	sqlMinute string
 )

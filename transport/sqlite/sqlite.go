@@ -21,6 +21,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/coalesce"
+	"github.com/symphony-messenger/symphony/internal/tally"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
 
@@ -54,6 +55,7 @@ type Transport struct {
 	writes  *writer        // the only connection that the transport writes with
 	sends   coalesce.Sends // single dispatches on their way
 	wake    wake.Broadcast // there may be something to claim
+	tally   tally.Tally    // what workers here did, not written yet
 	clock   func() int64   // the store's clock, in milliseconds since 1970
 	usable  atomic.Bool    // the schema was found to be one that this release can use
 	closing chan struct{}  // ends waiting Receives
@@ -70,6 +72,16 @@ var (
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
+	_ monitor.Lister             = (*Transport)(nil)
+	_ monitor.Grouper            = (*Transport)(nil)
+	_ monitor.Changer            = (*Transport)(nil)
+	_ monitor.Editor             = (*Transport)(nil)
+	_ monitor.Pauser             = (*Transport)(nil)
+	_ monitor.Crew               = (*Transport)(nil)
+	_ monitor.Subscriptions      = (*Transport)(nil)
+	_ monitor.Figures            = (*Transport)(nil)
+	_ monitor.BulkStore          = (*Transport)(nil)
+	_ monitor.Doctor             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: sqlite:///abs/file.db or sqlite://relative.db, with the options
@@ -144,6 +156,7 @@ func (t *Transport) DB() *sql.DB { return t.db }
 func (t *Transport) Close() error {
 	var err error
 	t.once.Do(func() {
+		t.writeMinutes(context.Background(), true)
 		close(t.closing)
 		t.pooled.close()
 		err = errors.Join(t.writes.close(), t.db.Close())

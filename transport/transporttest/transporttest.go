@@ -70,6 +70,15 @@ const (
 	counts
 	maintenance
 	reopening
+	searching
+	grouping
+	changing
+	editing
+	pausing
+	crews
+	unsubscribing
+	figures
+	bulks
 )
 
 // missing names the powers of needs that s does not have.
@@ -95,6 +104,15 @@ func missing(s Store, needs power) string {
 		{counts, has[monitor.Counter](s), "Counts"},
 		{maintenance, has[symphony.Maintainer](s), "Maintain"},
 		{reopening, s.Reopen != nil, "a second way in"},
+		{searching, has[monitor.Lister](s), "searching"},
+		{grouping, has[monitor.Grouper](s), "groups of dead letters"},
+		{changing, has[monitor.Changer](s), "changes of live messages"},
+		{editing, has[monitor.Editor](s), "edited retries"},
+		{pausing, has[monitor.Pauser](s), "pauses"},
+		{crews, has[monitor.Crew](s), "workers"},
+		{unsubscribing, has[monitor.Subscriptions](s), "ends of subscriptions"},
+		{figures, has[monitor.Figures](s), "figures"},
+		{bulks, has[monitor.BulkStore](s), "bulks"},
 	} {
 		if needs&p.power != 0 && !p.has {
 			names = append(names, p.name)
@@ -114,6 +132,7 @@ func all() []test {
 		sendTests(), contentTests(), orderTests(), queueTests(), delayTests(), countingTests(), verdictTests(), leaseTests(),
 		deadLetterTests(), keyTests(), groupTests(), expiryTests(), cancelTests(), subscriptionTests(), exchangeTests(),
 		concurrencyTests(), findTests(), transactionTests(), modelTests(),
+		searchTests(), changeTests(), pauseTests(), figureTests(), bulkTests(),
 	} {
 		list = append(list, part...)
 	}
