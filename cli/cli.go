@@ -78,7 +78,8 @@ Messages are kept in the store that a DSN names:
                                    and ?schema=symphony&pool=10&pgbouncer=true&listen_dsn=…
 
 The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL.`,
-		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.stats(), s.schedules(), s.migrate(), s.version(), exitCodes())
+		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.bulks(), s.queues(), s.types(), s.workers(), s.stats(), s.schedules(),
+		s.migrate(), s.version(), exitCodes())
 	root.AddCommand(s.symfonyNames()...)
 	root.SetHelpCommand(helpCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true

@@ -137,7 +137,7 @@ func RunBulk(ctx context.Context, t symphony.Transport, b Bulk, progress func(Bu
 			if err != nil {
 				return b, err
 			}
-			b.AtMost = counts.of(&b.Search)
+			b.AtMost = counts.AtMost(&b.Search)
 		}
 	}
 	b.Holder = symphony.NewID().String()
@@ -164,10 +164,10 @@ func doer(t symphony.Transport, b *Bulk) (func(context.Context, []symphony.ID) (
 	}, hasChanger
 }
 
-// of adds up what may match s.
-func (c Counts) of(s *Search) (n int64) {
+// AtMost returns how many messages there are in the states, the queue and the type that s looks for: it matches no more.
+func (c Counts) AtMost(s *Search) (n int64) {
 	for _, each := range c.Counts {
-		if slices.Contains(s.Statuses, each.Status) && (s.Queue == "" || s.Queue == each.Queue) && (s.Type == "" || s.Type == each.Type) {
+		if (len(s.Statuses) == 0 || slices.Contains(s.Statuses, each.Status)) && (s.Queue == "" || s.Queue == each.Queue) && (s.Type == "" || s.Type == each.Type) {
 			n += each.N
 		}
 	}

@@ -8,32 +8,42 @@ import (
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
-// mindEvery is how often a process that works writes what it did, if that is due, and looks after paused types.
-const mindEvery = 500 * time.Millisecond
+// How often a process that works writes what it did, if that is due, and looks after paused types.
+const (
+	mindEvery   = 500 * time.Millisecond
+	pausesEvery = time.Second
+)
 
 // mind does what must not wait for a vacuum.
 func (t *Transport) mind(ctx context.Context) {
-	for pause(ctx, mindEvery) == nil {
+	for round := 0; pause(ctx, mindEvery) == nil; round++ {
 		if t.tally.Due() {
 			t.writeMinutes(ctx)
 		}
-		t.mindPauses(ctx)
+		if round%int(pausesEvery/mindEvery) == 0 {
+			if err := t.mindPauses(ctx); err != nil {
+				t.service.complain("look after paused types", err)
+			}
+		}
 	}
 }
 
 // mindPauses looks after paused types, one process at a time.
-func (t *Transport) mindPauses(ctx context.Context) {
+func (t *Transport) mindPauses(ctx context.Context) error {
 	ours := false
 	err := within(ctx, func(ctx context.Context) error {
-		tag, err := t.upkeep.Exec(ctx, t.sql.turn, "pauses", (mindEvery - 100*time.Millisecond).Milliseconds())
+		var paused, resumed bool
+		if err := t.upkeep.QueryRow(ctx, t.sql.pausing).Scan(&paused, &resumed); err != nil || !paused && !resumed {
+			return err
+		}
+		tag, err := t.upkeep.Exec(ctx, t.sql.turn, "pauses", (pausesEvery - mindEvery).Milliseconds())
 		ours = tag.RowsAffected() > 0
 		return err
 	})
-	if err != nil {
-		t.service.complain("look after paused types", err)
-	} else if ours {
-		t.tidyPauses(ctx, 5*time.Second)
+	if err != nil || !ours {
+		return err
 	}
+	return t.tryPauses(ctx, 5*time.Second)
 }
 
 // writeMinutes writes what was done here and not written yet.
