@@ -43,7 +43,7 @@ func (t *Transport) mindPauses(ctx context.Context) error {
 	if err != nil || !ours {
 		return err
 	}
-	return t.tryPauses(ctx, 5*time.Second)
+	return t.tidyPauses(ctx, 5*time.Second, asideRows)
 }
 
 // writeMinutes writes what was done here and not written yet.

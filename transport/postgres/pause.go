@@ -11,10 +11,9 @@ import (
 )
 
 // Claims pass over messages of paused types. So that they need not pass over many, what comes near the begin of a queue is set
-// aside: looked at are the first asideDepth of each queue and priority, and asideRows are moved by one statement.
+// aside: the first asideRows of each queue and priority are looked at, and asideRows are moved by one statement.
 const (
-	asideDepth = 5000
-	asideRows  = 5000
+	asideRows = 5000
 	// A statement that began before a pause ended may still act on it.
 	resumedAfter = 2 * callTimeout
 )
@@ -32,7 +31,7 @@ func (t *Transport) Pause(ctx context.Context, p monitor.Pause) error {
 		return t.fail(fmt.Sprintf("pause %s %s in", p.Kind, p.Name), ended(ctx, err))
 	}
 	if p.Kind == monitor.PausedType {
-		t.tidyPauses(ctx, time.Second) // workers go on with it
+		t.beginPauses(ctx)
 	}
 	return nil
 }
@@ -54,7 +53,7 @@ func (t *Transport) Resume(ctx context.Context, p monitor.Pause) error {
 		return t.fail(fmt.Sprintf("resume %s %s in", p.Kind, p.Name), ended(ctx, err))
 	}
 	if p.Kind == monitor.PausedType {
-		t.tidyPauses(ctx, time.Second)
+		t.beginPauses(ctx)
 	}
 	t.floors.back()
 	t.wake.Send()
@@ -82,38 +81,36 @@ func (t *Transport) Pauses(ctx context.Context) (all []monitor.Pause, err error)
 	return all, nil
 }
 
-// tidyPauses sets messages of paused types aside and brings back those of types that are not paused any more, for as long as that takes,
-// but about most.
-func (t *Transport) tidyPauses(ctx context.Context, most time.Duration) {
-	if err := t.tryPauses(ctx, most); err != nil {
+// beginPauses does a little of what workers go on with, so that little is done at once.
+func (t *Transport) beginPauses(ctx context.Context) {
+	if err := t.tidyPauses(ctx, 50*time.Millisecond, asideRows/5); err != nil {
 		t.service.complain("set messages of paused types aside", err)
 	}
 }
 
-func (t *Transport) tryPauses(ctx context.Context, most time.Duration) error {
+// tidyPauses sets messages of paused types aside and brings back those of types that are not paused any more, in steps of so many rows,
+// for as long as there are some, but about most.
+func (t *Transport) tidyPauses(ctx context.Context, most time.Duration, rows int) error {
 	var paused, resumed bool
 	if err := within(ctx, func(ctx context.Context) error { return t.upkeep.QueryRow(ctx, t.sql.pausing).Scan(&paused, &resumed) }); err != nil {
 		return err
 	}
 	for begun := time.Now(); (paused || resumed) && time.Since(begun) < most; {
 		if resumed {
-			n, err := t.number(ctx, t.sql.bringBack, asideRows)
+			n, err := t.number(ctx, t.sql.bringBack, rows)
 			if err != nil {
 				return err
 			}
 			if t.service.changed(n); n > 0 {
 				t.floors.back()
 				t.wake.Send()
+			} else if _, err := t.upkeep.Exec(ctx, t.sql.resumed, resumedAfter.Milliseconds()); err != nil {
+				return err
 			}
-			if n == 0 {
-				if _, err := t.upkeep.Exec(ctx, t.sql.resumed, resumedAfter.Milliseconds()); err != nil {
-					return err
-				}
-			}
-			resumed = n == asideRows
+			resumed = n == rows
 		}
 		if paused {
-			n, err := t.number(ctx, t.sql.setAside, asideDepth, asideRows)
+			n, err := t.number(ctx, t.sql.setAside, rows, rows)
 			if err != nil {
 				return err
 			}

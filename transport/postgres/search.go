@@ -131,7 +131,7 @@ func (t *Transport) recordsOf(ctx context.Context, ex executor, all []found) ([]
 		text, args := t.sql.recordLive, []any{raw(ids)}
 		switch place {
 		case amongFailed:
-			text, args = t.sql.recordFailed, filterArgs(monitor.Filter{IDs: ids, Limit: len(ids)})
+			text = t.sql.recordDead
 		case amongEnded:
 			text, args = t.sql.recordHistory, append(args, t.options.Retention.Milliseconds())
 		}

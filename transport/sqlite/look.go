@@ -19,7 +19,7 @@ func (t *Transport) Find(ctx context.Context, id symphony.ID) (monitor.Record, e
 			args  []any
 		}{
 			{sqlRecordLive, []any{hexes([]symphony.ID{id})}},
-			{sqlRecordFailed, filterArgs(monitor.Filter{IDs: []symphony.ID{id}})},
+			{sqlRecordDead, []any{hexes([]symphony.ID{id})}},
 			{sqlRecordHistory, []any{hexes([]symphony.ID{id})}},
 		} {
 			if found, err = records(q, look.query, look.args); err != nil || len(found) > 0 {

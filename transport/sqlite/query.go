@@ -66,6 +66,8 @@ var (
 	sqlAbortBulk string
 	//go:embed query/failed_groups.sql
 	sqlFailedGroups string
+	//go:embed query/record_dead.sql
+	sqlRecordDead string
 	//go:embed query/minute.sql
 	sqlMinute string
 )

@@ -127,7 +127,7 @@ func recordsOf(q *queries, all []found) ([]monitor.Record, error) {
 		text, args := sqlRecordLive, []any{hexes(ids)}
 		switch place {
 		case amongFailed:
-			text, args = sqlRecordFailed, filterArgs(monitor.Filter{IDs: ids, Limit: len(ids)})
+			text = sqlRecordDead
 		case amongEnded:
 			text = sqlRecordHistory
 		}

@@ -98,7 +98,7 @@ func (k *kit) buryMany(name string, n int) {
 	}
 	k.send(envs...)
 	for left := n; left > 0; {
-		ds := k.receive(claimOf("w", left, symphony.QueueClaim{Name: name}), 1)
+		ds := k.receiveSome(claimOf("w", left, symphony.QueueClaim{Name: name}))
 		vs := make([]symphony.Verdict, len(ds))
 		for i, d := range ds {
 			vs[i] = verdict(d, symphony.Failed)

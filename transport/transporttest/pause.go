@@ -138,7 +138,7 @@ func pauseMany(k *kit) {
 	k.resume(pausedType("suite.Other"))
 	got := 0
 	for got < n { // those that come back in steps come all the same
-		ds := k.receive(claim("v", 1000), 1)
+		ds := k.receiveSome(claim("v", 1000))
 		got += len(ds)
 		k.done(ds)
 	}
