@@ -112,7 +112,7 @@ const MaxRunning = 100
 
 // A Crew knows the workers.
 type Crew interface {
-	// Workers lists those alive in the order in which they started. A worker is known from its first claim on that found something.
+	// Workers lists those alive in the order in which they started, also those that have nothing.
 	Workers(ctx context.Context) ([]Worker, error)
 }
 

@@ -166,7 +166,7 @@ func (t *Transport) paused(kind monitor.PauseKind, name string) bool {
 	return paused
 }
 
-// Workers implements [monitor.Crew]. It knows those that have something.
+// Workers implements [monitor.Crew]. It knows only those that have something: nobody else's process is here.
 func (t *Transport) Workers(ctx context.Context) (all []monitor.Worker, err error) {
 	if _, err := t.begin(ctx); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		return nil, t.fail("receive from", ended(ctx, err))
 	}
 	t.service.start()
+	t.meet(ctx, c)
 	poll, told := firstPoll, false
 	var looked time.Time
 	var next time.Duration

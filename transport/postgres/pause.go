@@ -121,6 +121,20 @@ func (t *Transport) tidyPauses(ctx context.Context, most time.Duration, rows int
 	return nil
 }
 
+// meet lets a worker be known before it has had a message. Its heartbeats do so from then on.
+func (t *Transport) meet(ctx context.Context, c symphony.Claim) {
+	if _, known := t.workers.Load(c.Worker); known {
+		return
+	}
+	err := within(ctx, func(ctx context.Context) error {
+		_, err := t.work.Exec(ctx, t.sql.present, c.Worker, max(c.Lease.Milliseconds(), 1))
+		return err
+	})
+	if err == nil { // else it is known when it has had one
+		t.workers.Store(c.Worker, true)
+	}
+}
+
 // Workers implements [monitor.Crew].
 func (t *Transport) Workers(ctx context.Context) (all []monitor.Worker, err error) {
 	err = t.read(ctx, func(ctx context.Context, ex executor) error {

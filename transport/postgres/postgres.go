@@ -63,6 +63,7 @@ type Transport struct {
 	subs    subscriptions
 	floors  floors
 	tally   tally.Tally // what workers here did, not written yet
+	workers sync.Map    // of those that have called Receive, by identity
 	service service
 
 	closing chan struct{} // ends waiting Receives

@@ -25,6 +25,7 @@ const (
 
 // Receive implements [symphony.Transport].
 func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
+	t.meet(ctx, c)
 	poll := firstPoll
 	for {
 		if err := ctx.Err(); err != nil {

@@ -123,6 +123,22 @@ func (t *Transport) Pauses(ctx context.Context) (all []monitor.Pause, err error)
 	return all, nil
 }
 
+// meet lets a worker be known before it has had a message. Its heartbeats do so from then on.
+func (t *Transport) meet(ctx context.Context, c symphony.Claim) {
+	if _, known := t.workers.Load(c.Worker); known {
+		return
+	}
+	err := t.write(ctx, func(q *queries) error {
+		now, lease := t.clock(), max(c.Lease.Milliseconds(), 1)
+		var worker, until int64
+		_, err := q.one(sqlWorker, []any{c.Worker, now, now + lease, lease}, &worker, &until)
+		return err
+	})
+	if err == nil { // else it is known when it has had one
+		t.workers.Store(c.Worker, true)
+	}
+}
+
 // Workers implements [monitor.Crew].
 func (t *Transport) Workers(ctx context.Context) (all []monitor.Worker, err error) {
 	err = t.read(ctx, func(q *queries) error {

@@ -55,6 +55,7 @@ type Transport struct {
 	writes  *writer        // the only connection that the transport writes with
 	sends   coalesce.Sends // single dispatches on their way
 	wake    wake.Broadcast // there may be something to claim
+	workers sync.Map       // of those that have called Receive, by identity
 	tally   tally.Tally    // what workers here did, not written yet
 	clock   func() int64   // the store's clock, in milliseconds since 1970
 	usable  atomic.Bool    // the schema was found to be one that this release can use

@@ -1,6 +1,7 @@
 package transporttest
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -41,6 +42,10 @@ func changeTests() []test {
 		{
 			"workers/what they have", "Workers alive and what each has now. (Crew)",
 			crews, crewHas,
+		},
+		{
+			"workers/idle", "Workers lists those alive, also those that have nothing. (Crew)",
+			crews | reopening, crewIdle,
 		},
 		{
 			"subscription/unsubscribe", "Unsubscribe: what is dispatched from then on has no copy. (Subscriptions)",
@@ -236,6 +241,28 @@ func crewHas(k *kit) {
 			k.Errorf("worker %s is alive after its lease", w.Identity)
 		}
 	}
+}
+
+func crewIdle(k *kit) {
+	ctx, cancel := context.WithTimeout(k.ctx, 200*time.Millisecond)
+	defer cancel()
+	if ds, err := k.Transport.Receive(ctx, claim("idle", 1)); err == nil {
+		k.Fatalf("an empty store has delivered %+v", ds)
+	}
+	alive := func() int {
+		ws, err := power1[monitor.Crew](k).Workers(k.ctx)
+		if err != nil || len(ws) == 1 && ws[0].Identity != "idle" {
+			k.Fatalf("Workers: %+v, %v", ws, err)
+		}
+		return len(ws)
+	}
+	equal(k, "the number of workers", alive(), 1)
+	k.Advance(lease / 2)
+	k.renew("idle", symphony.Renewal{})
+	k.Advance(lease / 2)
+	equal(k, "the number of workers after a heartbeat", alive(), 1)
+	k.Advance(lease)
+	equal(k, "the number of workers without one", alive(), 0)
 }
 
 func unsubscribe(k *kit) {
