@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/symphony-messenger/symphony/internal/uuid7"
 )
 
 // A Dispatcher accepts messages. Domain code should depend on this and not on Bus.
@@ -56,7 +58,7 @@ type Bus struct {
 	Owner     string       // the program, beside the subscriptions it stores; for people
 	Logger    *slog.Logger // nil: slog.Default()
 
-	ids      ids
+	ids      uuid7.Maker
 	mu       sync.RWMutex
 	handlers map[string][]*registration // by type; the unnamed handler first, then subscribers by name
 }

@@ -72,7 +72,7 @@ func (b *Bus) prepare(ctx context.Context, m Message, stamps []Stamp) (outgoing,
 		return outgoing{}, err
 	}
 	route := b.route(typ)
-	env := &Envelope{ID: b.ids.next(), Type: typ, Message: m, Queue: defaultQueue, Priority: defaultPriority}
+	env := &Envelope{ID: b.ids.Next(), Type: typ, Message: m, Queue: defaultQueue, Priority: defaultPriority}
 	if v, ok := m.(Versioned); ok {
 		env.Version = v.MessageVersion()
 	}

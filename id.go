@@ -1,42 +1,19 @@
 package symphony
 
 import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"sync"
-	"time"
+
+	"github.com/symphony-messenger/symphony/internal/uuid7"
 )
 
 // An ID names one stored message. It is a UUID, version 7, made by the sender, so that a dispatch
 // whose outcome is unknown can be repeated without storing the message twice.
 type ID [16]byte
 
-// ids makes IDs that grow within one bus. RFC 9562, section 6.2, method 1: a counter in rand_a.
-type ids struct {
-	mu      sync.Mutex
-	ms, seq uint64
-}
-
-func (s *ids) next() (id ID) {
-	_, _ = rand.Read(id[8:]) // never fails: crypto/rand ends the program instead
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ms := uint64(time.Now().UnixMilli()); ms > s.ms {
-		s.ms, s.seq = ms, 0
-	} else if s.seq++; s.seq > 0xfff {
-		s.ms, s.seq = s.ms+1, 0
-	}
-	binary.BigEndian.PutUint64(id[:8], s.ms<<16|7<<12|s.seq)
-	id[8] = id[8]&0x3f | 0x80
-	return id
-}
-
 // NewID returns an ID of this moment. IDs that a Bus makes grow; those of NewID grow with the
 // millisecond only. It is safe for concurrent use.
-func NewID() ID { return new(ids).next() }
+func NewID() ID { return new(uuid7.Maker).Next() }
 
 // For returns the ID of the copy of message id that belongs to subscriber: id itself for "", else a
 // UUID with id's time whose other bits depend on both. It is a function of its arguments so that a
@@ -45,12 +22,7 @@ func (id ID) For(subscriber string) ID {
 	if subscriber == "" {
 		return id
 	}
-	sum := sha256.Sum256(append(id[:], subscriber...))
-	own := id
-	copy(own[6:], sum[:10])
-	own[6] = own[6]&0x0f | 0x70
-	own[8] = own[8]&0x3f | 0x80
-	return own
+	return uuid7.Derive(id, subscriber)
 }
 
 // IsZero reports whether id names no message.
