@@ -31,6 +31,7 @@ type Dispatcher interface {
 type Receipt struct {
 	ID        ID   `json:"id"`                  // zero when a sending middleware kept the message back
 	Duplicate bool `json:"duplicate,omitempty"` // nothing was stored: ID is that of the message that has the key
+	Replaced  bool `json:"replaced,omitempty"`  // that message has been given this content, see [Replace]
 	Copies    []ID `json:"copies,omitempty"`    // one for each subscriber of the type, in the order of their names
 }
 

@@ -255,6 +255,7 @@ func (e *Envelope) allowedBy(caps Capabilities) error {
 	add(e.Priority != defaultPriority, caps.Priority, "priority")
 	add(e.Expires != 0, caps.Expiry, "expiry")
 	add(e.Key != "", caps.Idempotency, "idempotency key")
+	add(e.WhenTaken != KeepFirst, caps.Replace, "to replace what waits under a key")
 	add(e.Group != "", caps.Group, "group")
 	add(e.via != nil, caps.InTx, "the caller's transaction")
 	if len(missing) == 0 {

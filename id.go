@@ -1,7 +1,6 @@
 package symphony
 
 import (
-	"encoding/hex"
 	"fmt"
 
 	"github.com/symphony-messenger/symphony/internal/uuid7"
@@ -29,16 +28,7 @@ func (id ID) For(subscriber string) ID {
 func (id ID) IsZero() bool { return id == ID{} }
 
 // String returns the canonical form of a UUID, 36 characters.
-func (id ID) String() string {
-	var s [36]byte
-	hex.Encode(s[:8], id[:4])
-	hex.Encode(s[9:13], id[4:6])
-	hex.Encode(s[14:18], id[6:8])
-	hex.Encode(s[19:23], id[8:10])
-	hex.Encode(s[24:], id[10:])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
-}
+func (id ID) String() string { return uuid7.Format(id) }
 
 // ParseID reads the canonical form of a UUID; case does not matter.
 func ParseID(s string) (id ID, err error) {
@@ -51,14 +41,10 @@ func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads the canonical form of a UUID. It returns an *[InvalidError] for anything else.
 func (id *ID) UnmarshalText(text []byte) error {
-	s := string(text)
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return invalid("id", s, "a UUID of 36 characters")
-	}
-	b, err := hex.DecodeString(s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:])
+	b, err := uuid7.Parse(string(text))
 	if err != nil {
-		return fmt.Errorf("%w: %w", invalid("id", s, "hexadecimal digits"), err)
+		return fmt.Errorf("%w: %w", invalid("id", string(text), "a UUID of 36 characters"), err)
 	}
-	*id = ID(b)
+	*id = b
 	return nil
 }

@@ -153,6 +153,7 @@ type Capabilities struct {
 	Priority    bool
 	Expiry      bool
 	Idempotency bool
+	Replace     bool // what waits under an idempotency key can be replaced
 	Group       bool
 	InTx        bool // messages can be sent and completed in the user's transaction
 }

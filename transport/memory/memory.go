@@ -67,7 +67,7 @@ const never = 1<<63 - 1
 
 // Capabilities says that messages can have every wish, but cannot be sent in somebody's transaction.
 func (t *Transport) Capabilities() symphony.Capabilities {
-	return symphony.Capabilities{MaxDelay: never, Priority: true, Expiry: true, Idempotency: true, Group: true}
+	return symphony.Capabilities{MaxDelay: never, Priority: true, Expiry: true, Idempotency: true, Replace: true, Group: true}
 }
 
 // begin locks t for one operation that ctx allows, and brings the store up to the moment of it: the

@@ -36,7 +36,7 @@ type dialect struct {
 	list, listOldest, lockLive, end, mark, reschedule, prioritize, edit,
 	pause, resume, pauses, pausing, setAside, bringBack, resumed, workers,
 	subscribers, unsubscribe, addMinutes, minutes, dropMinutes, saveBulk, bulks, abortBulk,
-	dropBulks, present, recordDead, failedGroups, healthTables, healthHolders string
+	dropBulks, present, replace, recordDead, failedGroups, healthTables, healthHolders string
 }
 
 func newDialect(schema string) (*dialect, error) {
@@ -53,7 +53,7 @@ func newDialect(schema string) (*dialect, error) {
 		"pauses": &d.pauses, "pausing": &d.pausing, "set_aside": &d.setAside, "bring_back": &d.bringBack, "resumed": &d.resumed,
 		"workers": &d.workers, "subscribers": &d.subscribers, "unsubscribe": &d.unsubscribe, "add_minutes": &d.addMinutes, "minutes": &d.minutes,
 		"drop_minutes": &d.dropMinutes, "save_bulk": &d.saveBulk, "bulks": &d.bulks, "abort_bulk": &d.abortBulk, "drop_bulks": &d.dropBulks,
-		"present": &d.present, "record_dead": &d.recordDead, "failed_groups": &d.failedGroups, "health_tables": &d.healthTables, "health_holders": &d.healthHolders,
+		"present": &d.present, "replace": &d.replace, "record_dead": &d.recordDead, "failed_groups": &d.failedGroups, "health_tables": &d.healthTables, "health_holders": &d.healthHolders,
 	} {
 		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))
 		if err != nil {

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"fmt"
 	"time"
@@ -70,25 +71,59 @@ func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, at time.T
 		if m.status == monitor.Processing {
 			return monitor.ErrNotFound
 		}
-		now, becomes := t.clock(), monitor.Pending
-		if due > now {
-			becomes = monitor.Scheduled
-		}
-		if m.unhandled {
-			q.count(m.queue, m.typ, noHandler, -1)
-		}
-		if m.status != becomes {
-			q.move(m.queue, m.typ, m.status, becomes)
-		}
-		q.ready = true
-		if err := q.exec(sqlReschedule, m.seq, string(becomes), max(due, now)); err != nil || !m.group.Valid || becomes != monitor.Pending {
-			return err
-		}
-		if err := t.promote(q, now); err != nil { // those of its group that have become due meanwhile were there first
-			return err
-		}
-		return q.hold(member{seq: m.seq, queue: m.queue, group: m.group.String})
+		return t.reschedule(q, m, due)
 	})
+}
+
+// reschedule makes a message that waits due at a time, or now.
+func (t *Transport) reschedule(q *queries, m waitingMessage, due int64) error {
+	now, becomes := t.clock(), monitor.Pending
+	if due > now {
+		becomes = monitor.Scheduled
+	}
+	if m.unhandled {
+		q.count(m.queue, m.typ, noHandler, -1)
+	}
+	if m.status != becomes {
+		q.move(m.queue, m.typ, m.status, becomes)
+	}
+	q.ready = true
+	if err := q.exec(sqlReschedule, m.seq, string(becomes), max(due, now)); err != nil || !m.group.Valid || becomes != monitor.Pending {
+		return err
+	}
+	if err := t.promote(q, now); err != nil { // those of its group that have become due meanwhile were there first
+		return err
+	}
+	return q.hold(member{seq: m.seq, queue: m.queue, group: m.group.String})
+}
+
+// replace does what env wants with the message that has its key. One that waits gets its content; one that is being handled loses the
+// key to it, so that it can be stored: free. One that has ended keeps it as long as it is taken.
+func (in *inserting) replace(env *symphony.Envelope, holder symphony.ID) (free bool, err error) {
+	var m waitingMessage
+	found, err := in.q.one(`select seq, queue_name, message_type, status, group_key, coalesce(waiting_for = 'handler', 0)
+from messenger_messages where id = ?`, []any{holder[:]}, &m.seq, &m.queue, &m.typ, &m.status, &m.group, &m.unhandled)
+	if err != nil || !found {
+		return false, err
+	}
+	hash := sha256.Sum256(env.Body)
+	if m.status == monitor.Processing {
+		return true, in.q.exec(sqlHandOver, env.Type, env.Subscriber, env.Key, env.ID[:], hash[:], addTime(in.now, env.Window))
+	}
+	r, err := in.row(env)
+	if err == nil {
+		err = in.q.exec(sqlReplace, m.seq, env.Priority, env.MaxRetries, r.headers, r.tags, env.Version, env.ContentType, r.body)
+	}
+	if err == nil {
+		err = in.q.exec(sqlHandOver, env.Type, env.Subscriber, env.Key, holder[:], hash[:], nil)
+	}
+	if err == nil && env.WhenTaken == symphony.DebounceWaiting {
+		if err = in.q.exec("update messenger_messages set scheduled_at = ? where seq = ?", r.scheduled, m.seq); err == nil {
+			err = in.t.reschedule(in.q, m, r.available)
+		}
+	}
+	in.replaced = in.replaced || err == nil
+	return false, err
 }
 
 // Prioritize implements [monitor.Changer].

@@ -68,6 +68,10 @@ var (
 	sqlFailedGroups string
 	//go:embed query/record_dead.sql
 	sqlRecordDead string
+	//go:embed query/replace.sql
+	sqlReplace string
+	//go:embed query/hand_over.sql
+	sqlHandOver string
 	//go:embed query/minute.sql
 	sqlMinute string
 )

@@ -173,7 +173,7 @@ func (t *Transport) Capabilities() symphony.Capabilities {
 	return symphony.Capabilities{
 		MaxDelay: 1<<63 - 1,
 		MaxBody:  16 << 20,
-		Priority: true, Expiry: true, Idempotency: true, Group: true, InTx: true,
+		Priority: true, Expiry: true, Idempotency: true, Replace: true, Group: true, InTx: true,
 	}
 }
 

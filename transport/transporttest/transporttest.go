@@ -79,6 +79,7 @@ const (
 	unsubscribing
 	figures
 	bulks
+	replacing
 )
 
 // missing names the powers of needs that s does not have.
@@ -113,6 +114,7 @@ func missing(s Store, needs power) string {
 		{unsubscribing, has[monitor.Subscriptions](s), "ends of subscriptions"},
 		{figures, has[monitor.Figures](s), "figures"},
 		{bulks, has[monitor.BulkStore](s), "bulks"},
+		{replacing, caps.Replace, "replacing what waits under a key"},
 	} {
 		if needs&p.power != 0 && !p.has {
 			names = append(names, p.name)
@@ -132,7 +134,7 @@ func all() []test {
 		sendTests(), contentTests(), orderTests(), queueTests(), delayTests(), countingTests(), verdictTests(), leaseTests(),
 		deadLetterTests(), keyTests(), groupTests(), expiryTests(), cancelTests(), subscriptionTests(), exchangeTests(),
 		concurrencyTests(), findTests(), transactionTests(), modelTests(),
-		searchTests(), changeTests(), pauseTests(), figureTests(), bulkTests(),
+		searchTests(), changeTests(), pauseTests(), figureTests(), bulkTests(), replaceTests(),
 	} {
 		list = append(list, part...)
 	}
