@@ -1,10 +1,6 @@
 package symphony
 
-import (
-	"fmt"
-
-	"github.com/symphony-messenger/symphony/internal/uuid7"
-)
+import "github.com/symphony-messenger/symphony/internal/uuid7"
 
 // An ID names one stored message. It is a UUID, version 7, made by the sender, so that a dispatch
 // whose outcome is unknown can be repeated without storing the message twice.
@@ -41,9 +37,9 @@ func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads the canonical form of a UUID. It returns an *[InvalidError] for anything else.
 func (id *ID) UnmarshalText(text []byte) error {
-	b, err := uuid7.Parse(string(text))
-	if err != nil {
-		return fmt.Errorf("%w: %w", invalid("id", string(text), "a UUID of 36 characters"), err)
+	b, ok := uuid7.Parse(string(text))
+	if !ok {
+		return invalid("id", string(text), "a UUID of 36 characters")
 	}
 	*id = b
 	return nil

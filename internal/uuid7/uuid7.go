@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"sync"
 	"time"
 )
@@ -55,10 +54,10 @@ func Format(id [16]byte) string {
 }
 
 // Parse reads the canonical form of a UUID of any version; case does not matter.
-func Parse(s string) (id [16]byte, err error) {
+func Parse(s string) (id [16]byte, ok bool) {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return id, errors.New("not five groups of 8, 4, 4, 4 and 12 digits")
+		return id, false
 	}
-	_, err = hex.Decode(id[:], []byte(s[:8]+s[9:13]+s[14:18]+s[19:23]+s[24:]))
-	return id, err
+	_, err := hex.Decode(id[:], []byte(s[:8]+s[9:13]+s[14:18]+s[19:23]+s[24:]))
+	return id, err == nil
 }

@@ -2,6 +2,7 @@ package uuid7_test
 
 import (
 	"bytes"
+	"strings"
 	"sync"
 	"testing"
 
@@ -47,5 +48,19 @@ func TestDerive(t *testing.T) {
 	}
 	if !bytes.Equal(a[:6], id[:6]) || a[6]>>4 != 7 || a[8]>>6 != 2 {
 		t.Errorf("%x of %x: not its time, or no version 7", a, id)
+	}
+}
+
+func TestFormatAndParse(t *testing.T) {
+	var m uuid7.Maker
+	id := m.Next()
+	text := uuid7.Format(id)
+	if again, ok := uuid7.Parse(strings.ToUpper(text)); !ok || again != id || len(text) != 36 {
+		t.Errorf("%s is read as %x, %v", text, again, ok)
+	}
+	for _, bad := range []string{"", text + "0", text[:35], strings.ReplaceAll(text, "-", ":"), "g" + text[1:], text[:8] + "0-" + text[10:]} {
+		if _, ok := uuid7.Parse(bad); ok {
+			t.Errorf("%q is taken for a UUID", bad)
+		}
 	}
 }

@@ -22,6 +22,9 @@ func (t *Transport) acceptAll(ctx context.Context, envs []*symphony.Envelope) (r
 	return rs, err
 }
 
+// replaceTries bounds how often a send goes after a key that passes from one message to the next.
+const replaceTries = 20
+
 // replace does what copies want with those that have taken their keys, and returns for which of them that has been done. What can be stored now is
 // stored, and is not taken any more.
 func (t *Transport) replace(ctx context.Context, ex executor, copies []*symphony.Envelope, taken map[int]symphony.ID) (replaced map[int]bool, err error) {
@@ -33,7 +36,7 @@ func (t *Transport) replace(ctx context.Context, ex executor, copies []*symphony
 		}
 	}
 	slices.Sort(open)
-	for range 2 { // what is stored in the first round may be replaced in the second
+	for range replaceTries { // others may take the keys meanwhile
 		if len(open) == 0 {
 			break
 		}

@@ -1,7 +1,10 @@
 package transporttest
 
 import (
+	"context"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -37,6 +40,10 @@ func replaceTests() []test {
 		{
 			"replace/for each subscriber", "The key is unique together with type and subscriber. (S4, S10)",
 			replacing | subscriptions | find, replaceCopies,
+		},
+		{
+			"replace/at once", "Nothing that is dispatched is without effect: it is stored, or replaces what waits. (Replace)",
+			replacing | counts, replaceAtOnce,
 		},
 		{
 			"replace/in a transaction", "In a transaction that is rolled back nothing is replaced. (promise 3)",
@@ -207,4 +214,43 @@ func replaceInTx(k *kit) {
 		}
 		equal(k, "the body", string(k.find(first).Body), want)
 	}
+}
+
+func replaceAtOnce(k *kit) {
+	const senders, each = 4, 30
+	var all sync.WaitGroup
+	var stored atomic.Int64
+	for sender := range senders {
+		all.Go(func() {
+			for i := range each {
+				env := replacement("k", 0, fmt.Sprint(sender*each+i))
+				rs, err := k.Transport.Send(k.ctx, []*symphony.Envelope{env})
+				switch {
+				case err != nil:
+					k.Errorf("Send: %v", err)
+				case rs[0].ID == env.ID && !rs[0].Duplicate && !rs[0].Replaced:
+					stored.Add(1)
+				case !rs[0].Duplicate || !rs[0].Replaced:
+					k.Errorf("the receipt is %+v", rs[0])
+				}
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() { all.Wait(); close(ended) }()
+	handled := int64(0)
+	for over := false; !over || handled < stored.Load(); {
+		ctx, cancel := context.WithTimeout(k.ctx, 50*time.Millisecond)
+		ds, _ := k.Transport.Receive(ctx, claim("w", 10))
+		cancel()
+		k.done(ds)
+		handled += int64(len(ds))
+		select {
+		case <-ended:
+			over = true
+		default:
+		}
+	}
+	equal(k, "how many were handled", handled, stored.Load())
+	k.counted("at the end", map[countOf]int64{{queue, typ, monitor.Completed}: handled})
 }
