@@ -96,11 +96,7 @@ func (t *Transport) accept(env *symphony.Envelope, now time.Time) (id symphony.I
 	ms := now.UnixMilli()
 	t.accepted++
 	m := &message{env: clone(env), seq: t.accepted, created: ms, available: ms, kind: t.kind(env.Queue, env.Type)}
-	if env.Delay > 0 {
-		m.scheduled = roundUp(now.Add(env.Delay))
-	} else if !env.At.IsZero() {
-		m.scheduled = roundUp(env.At)
-	}
+	m.scheduled = scheduled(env, now)
 	m.available = max(m.available, m.scheduled)
 	if env.Expires > 0 {
 		m.expires = roundUp(now.Add(env.Expires))
@@ -132,14 +128,20 @@ func (t *Transport) replace(m *message, env *symphony.Envelope, now time.Time) {
 	}
 	m.leave()
 	m.waitFor("")
-	m.scheduled = 0
-	if env.Delay > 0 {
-		m.scheduled = roundUp(now.Add(env.Delay))
-	} else if !env.At.IsZero() {
-		m.scheduled = roundUp(env.At)
-	}
+	m.scheduled = scheduled(env, now)
 	m.available = max(now.UnixMilli(), m.scheduled)
 	t.enqueue(m, now)
+}
+
+// scheduled returns the time that env asks for; zero: at once.
+func scheduled(env *symphony.Envelope, now time.Time) int64 {
+	switch {
+	case env.Delay > 0:
+		return roundUp(now.Add(env.Delay))
+	case !env.At.IsZero():
+		return roundUp(env.At)
+	}
+	return 0
 }
 
 // Subscribe implements [symphony.SubscriptionStore].
