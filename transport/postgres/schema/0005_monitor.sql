@@ -133,3 +133,19 @@ begin
 end $$;
 comment on function symphony.messenger_replace(uuid[], text[], timestamptz[], bigint[], smallint[], bigint[], jsonb[], text[], bigint[], text[], bytea[]) is
   'Gives messages that wait the content of others with the same idempotency keys; returns what became of each: replaced, passed or gone.';
+
+-- Views for people. What they show may be read by those who look.
+
+create view symphony.messenger_paused as
+select kind, name, paused_at, paused_by, resumed_at is not null as resuming from symphony.messenger_pauses;
+comment on view symphony.messenger_paused is 'Queues and types that no worker takes messages of.';
+
+create view symphony.messenger_rates as
+select at, queue_name, message_type, completed, retried, failed, other from symphony.messenger_minutes;
+comment on view symphony.messenger_rates is 'How many attempts ended how in each minute, as workers have written it; the last minute is not over.';
+
+create view symphony.messenger_bulks_summary as
+select id, document ->> 'action' as action, state, (document ->> 'done')::bigint as done, (document ->> 'refused')::bigint as refused,
+  (document ->> 'at_most')::bigint as at_most, document ->> 'by' as by, created_at, updated_at, finished_at
+from symphony.messenger_bulks;
+comment on view symphony.messenger_bulks_summary is 'Changes of many messages at once, and how far they are.';
