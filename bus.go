@@ -41,6 +41,7 @@ type Route struct {
 	Transport Transport // nil: that of the bus
 	Queue     string    // "": "default"
 	InPlace   bool      // handle in the dispatching process, whatever transport the bus has
+	Stamps    []Stamp   // over those of the message, below those of With and the call
 }
 
 // A Bus carries messages to their handlers. The zero Bus handles every message in place; with a

@@ -87,11 +87,10 @@ func (b *Bus) prepare(ctx context.Context, m Message, stamps []Stamp) (outgoing,
 	if route.Queue != "" {
 		env.Queue = route.Queue
 	}
-	if err := env.stamp(stamps); err != nil {
-		return outgoing{}, err
-	}
-	if err := env.stamp(own); err != nil {
-		return outgoing{}, err
+	for _, some := range [][]Stamp{route.Stamps, stamps, own} {
+		if err := env.stamp(some); err != nil {
+			return outgoing{}, err
+		}
 	}
 	if v, ok := m.(Validator); ok {
 		if err := v.Validate(); err != nil {

@@ -139,3 +139,21 @@ func TestAs(t *testing.T) {
 		t.Error("found something on nil")
 	}
 }
+
+// S20: the message's own < route < With < call.
+func TestStampsOfARoute(t *testing.T) {
+	r := newRecorder()
+	bus := &symphony.Bus{Transport: r, Routes: []symphony.Route{{
+		Type: "*", Queue: "routed",
+		Stamps: []symphony.Stamp{symphony.Priority(8), symphony.Group("route"), symphony.Header("from", "route"), symphony.Tag("route")},
+	}}}
+	_, err := bus.With(symphony.Group("with")).Dispatch(t.Context(), greet{}, symphony.Header("from", "call"), symphony.Tag("call"))
+	env := r.one(t)
+	if err != nil || env.Queue != "routed" || env.Priority != 8 || env.Group != "with" || env.Headers["from"] != "call" ||
+		!slices.Equal(env.Tags, []string{"route", "call"}) {
+		t.Errorf("%v: %+v", err, env)
+	}
+	bad := &symphony.Bus{Transport: r, Routes: []symphony.Route{{Type: "*", Stamps: []symphony.Stamp{symphony.Priority(11)}}}}
+	_, err = bad.Dispatch(t.Context(), greet{})
+	invalidly(t, err, "priority")
+}

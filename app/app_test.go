@@ -12,10 +12,11 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/internal/pgtest"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.M{M: m}) }
 
 type greeting struct{ Name string }
 

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/transport/memory"
@@ -19,25 +20,39 @@ import (
 // ErrDSN is matched by the errors of [Open] for a DSN that is wrong, whatever the state of the store.
 var ErrDSN = errors.New("wrong DSN")
 
+// A Store says how a transport is opened. Zero fields but DSN are the transport's own defaults; memory:// and
+// sync:// have only those.
+type Store struct {
+	DSN       string        // see [Open]
+	Name      string        // of the transport, beside its dead letters
+	History   string        // full, meta or off: what is kept of completed messages
+	Retention time.Duration // of history
+	Logger    *slog.Logger
+}
+
 // An opener opens the transport of one scheme.
-type opener func(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error)
+type opener func(ctx context.Context, s Store) (symphony.Transport, error)
 
 // openers is every scheme that Open knows.
 func openers() map[string]opener {
-	server := func(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
-		return postgres.Open(ctx, dsn, &postgres.Options{Logger: logger})
+	server := func(ctx context.Context, s Store) (symphony.Transport, error) {
+		return postgres.Open(ctx, s.DSN, &postgres.Options{
+			Name: s.Name, History: postgres.HistoryMode(s.History), Retention: s.Retention, Logger: s.Logger,
+		})
 	}
 	return map[string]opener{
 		"postgres":   server,
 		"postgresql": server, // the scheme that PostgreSQL's own tools write
-		"sqlite": func(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
-			return sqlite.Open(ctx, dsn, &sqlite.Options{Logger: logger})
+		"sqlite": func(ctx context.Context, s Store) (symphony.Transport, error) {
+			return sqlite.Open(ctx, s.DSN, &sqlite.Options{
+				Name: s.Name, History: sqlite.HistoryMode(s.History), Retention: s.Retention, Logger: s.Logger,
+			})
 		},
-		"memory": func(_ context.Context, dsn string, _ *slog.Logger) (symphony.Transport, error) {
-			return &memory.Transport{}, nothingBehind(dsn)
+		"memory": func(_ context.Context, s Store) (symphony.Transport, error) {
+			return &memory.Transport{}, nothingBehind(s.DSN)
 		},
-		"sync": func(_ context.Context, dsn string, _ *slog.Logger) (symphony.Transport, error) {
-			return nil, nothingBehind(dsn)
+		"sync": func(_ context.Context, s Store) (symphony.Transport, error) {
+			return nil, nothingBehind(s.DSN)
 		},
 	}
 }
@@ -68,8 +83,13 @@ func nothingBehind(dsn string) error {
 // Open neither connects to a store nor creates or migrates one. The caller closes the transport with
 // [Close]. Errors match [ErrDSN] and never show what may be a password.
 func Open(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transport, error) {
+	return Store{DSN: dsn, Logger: logger}.Open(ctx)
+}
+
+// Open is as the function [Open].
+func (s Store) Open(ctx context.Context) (symphony.Transport, error) {
 	known := openers()
-	scheme, _, ok := strings.Cut(dsn, "://")
+	scheme, _, ok := strings.Cut(s.DSN, "://")
 	open := known[scheme]
 	switch {
 	case !ok:
@@ -77,7 +97,7 @@ func Open(ctx context.Context, dsn string, logger *slog.Logger) (symphony.Transp
 	case open == nil:
 		return nil, fmt.Errorf("%w: unknown scheme %.30q, %s", ErrDSN, scheme, list(known))
 	}
-	t, err := open(ctx, dsn, logger)
+	t, err := open(ctx, s)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s://: %w", ErrDSN, scheme, err)
 	}

@@ -16,13 +16,17 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
+	"github.com/symphony-messenger/symphony/internal/nearest"
 )
 
 // Streams are what a command reads and writes.
@@ -39,7 +43,8 @@ func Main(opts app.Options) {
 
 // Run runs one command and returns its exit code. It blocks until the command has ended. The end of ctx
 // stops it: a worker drains, as after a first signal. Only the commands that run a worker catch
-// signals (INT and TERM), and only while they run. DSN and Logger of opts are set by the command's flags.
+// signals (INT and TERM), and only while they run; bench does, to clean up. Config and Logger of opts are
+// those of the command's flags, the environment and the file.
 func Run(ctx context.Context, args []string, std Streams, opts app.Options) int {
 	opts.Name = cmp.Or(opts.Name, "symphony")
 	s := &session{opts: opts, std: std}
@@ -57,15 +62,19 @@ type session struct {
 	opts   app.Options
 	std    Streams
 	log    *slog.Logger
+	logs   string // its format, text or json; "" before the configuration was read
 	output format
 	plain  bool // no colours
 	quiet  bool
 	loud   bool
 	debug  bool
 
-	dsn     string // of the flag
-	dsnFrom string // the environment variable that was used in its place
-	store   string // the DSN that was used
+	dsn        string // of the flag, as the next two
+	configFile string
+	transport  string
+	config     *config.Config // nil until it was read
+	dsnFrom    string         // the environment variable that the DSN is from
+	store      string         // the DSN that was used
 }
 
 func (s *session) root() *cobra.Command {
@@ -77,36 +86,62 @@ Messages are kept in the store that a DSN names:
   postgres://user@host/database    PostgreSQL 14 or later, with the options of libpq
                                    and ?schema=symphony&pool=10&pgbouncer=true&listen_dsn=…
 
-The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL.`,
-		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.bulks(), s.queues(), s.types(), s.workers(), s.stats(), s.schedules(),
-		s.migrate(), s.version(), exitCodes())
+The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL, else of
+the configuration file: that of --config, else of SYMPHONY_CONFIG, else
+./symphony.yaml if it is there. "config init" shows what can be in it.`,
+		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.bulks(), s.queues(), s.types(), s.workers(), s.stats(), s.schedules(), s.migrate(), s.configuration(),
+		s.doctor(), s.check(), s.bench(), s.completion(), s.version(), exitCodes())
 	root.AddCommand(s.symfonyNames()...)
 	root.SetHelpCommand(helpCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { s.begin(); return nil }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return s.usage("see `"+cmd.CommandPath()+" --help`", "%w", err)
+		hint := "see `" + cmd.CommandPath() + " --help`"
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+			if near, ok := nearest.To(unknown.GetSpecifiedName(), flagNames(cmd)); ok {
+				hint = "did you mean --" + near + "?"
+			}
+		}
+		return s.usage(hint, "%w", err)
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&s.dsn, "dsn", "", "the store, such as sqlite://queue.db or postgres://user@host/database")
+	f.StringVar(&s.configFile, "config", "", "the configuration file (default: ./symphony.yaml if it is there)")
+	f.StringVar(&s.transport, "transport", "", "the transport of the configuration (default: its default)")
 	f.VarP(&s.output, "output", "o", "table, json or jsonl (one object a line)")
 	f.BoolVar(&s.plain, "no-color", false, "no colours; as NO_COLOR in the environment")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "only errors on standard error")
 	f.BoolVarP(&s.loud, "verbose", "v", false, "log every step")
 	f.BoolVar(&s.debug, "debug", false, "as --verbose, and show what an error is made of")
+	s.completions(root)
 	return root
 }
 
+// flagNames lists the flags of a command.
+func flagNames(cmd *cobra.Command) (names []string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	return names
+}
+
 // begin is called once the flags are known.
-func (s *session) begin() {
+func (s *session) begin() { s.setLog(config.Log{}) }
+
+// setLog makes the log what the configuration says, where the flags say nothing.
+func (s *session) setLog(as config.Log) {
 	level := slog.LevelInfo
 	switch {
 	case s.loud || s.debug:
 		level = slog.LevelDebug
 	case s.quiet:
 		level = slog.LevelError
+	case as.Level != "":
+		_ = level.UnmarshalText([]byte(as.Level)) // the configuration has been checked
 	}
-	s.log = slog.New(slog.NewTextHandler(s.std.Err, &slog.HandlerOptions{Level: level}))
+	opts := &slog.HandlerOptions{Level: level}
+	s.log = slog.New(slog.NewTextHandler(s.std.Err, opts))
+	if s.logs = as.Format; s.logs == "json" {
+		s.log = slog.New(slog.NewJSONHandler(s.std.Err, opts))
+	}
 	s.opts.Logger = s.log
 }
 

@@ -2,14 +2,14 @@ package cli
 
 import (
 	"context"
-	"strconv"
-	"strings"
-	"time"
+	"errors"
+	"maps"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
-	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
 )
 
 // A consumer is the flags of consume.
@@ -23,20 +23,25 @@ type consumer struct {
 	sleep               duration
 	concurrency         count
 	name                string
+	all                 bool
 }
 
 func (s *session) consume() *cobra.Command {
 	var f consumer
 	c := &cobra.Command{
-		Use:     "consume [QUEUE…]",
+		Use:     "consume [TRANSPORT|QUEUE…]",
 		Aliases: []string{"messenger:consume"},
 		Short:   "Handle messages until told to stop",
-		Long: `Handle the messages of queues ("default" when none is named) until a signal or a
-limit.
+		Long: `Handle messages until a signal or a limit: without arguments those of the default
+transport, of the queues that the configuration has for it, else of "default".
 
-Several queues are served in strict order: a queue waits while one before it has
-messages. With a weight on any of them (mail=3 reports=1) they share the worker
-instead, by their weights; one without a weight has 1.
+The name of a transport of the configuration stands for its queues; --all for all
+transports. Any other name is a queue of the default transport, and main:mail one
+of the transport main. Several queues are served in strict order: a queue waits
+while one before it has messages. With a weight on any of them (mail=3 reports=1)
+they share the worker instead, by their weights; one without a weight has 1.
+
+Every transport has a worker of its own, with its own --concurrency.
 
 ` + execHelp + `
 
@@ -49,7 +54,8 @@ is 0.`,
 	}
 	fl := c.Flags()
 	f.flags(c)
-	fl.StringSliceVar(&f.queues, "queues", nil, "further queues, as Symfony's consume has them")
+	fl.StringSliceVar(&f.queues, "queues", nil, "only these queues of the transport, or further queues")
+	fl.BoolVar(&f.all, "all", false, "all transports of the configuration")
 	fl.VarP(&f.limit, "limit", "l", "stop after that many attempts were started")
 	fl.VarP(&f.failureLimit, "failure-limit", "f", "stop after that many attempts failed")
 	fl.VarP(&f.memoryLimit, "memory-limit", "m", "stop when the Go runtime uses more (128M, 1G)")
@@ -63,62 +69,57 @@ is 0.`,
 	return c
 }
 
+// settings are the flags that stand for keys of the configuration.
+func (f *consumer) settings() map[string]string {
+	keys := f.exec.settings()
+	maps.Copy(keys, map[string]string{
+		"name": "worker.name", "concurrency": "worker.concurrency", "lease": "worker.lease", "grace": "worker.grace",
+		"limit": "worker.limits.messages", "failure-limit": "worker.limits.failures", "memory-limit": "worker.limits.memory",
+		"time-limit": "worker.limits.time", "idle": "worker.limits.idle",
+	})
+	return keys
+}
+
+// given returns the flags of a command that were given, as values of the keys that they stand for.
+func given(cmd *cobra.Command, keys map[string]string) (all []config.Flag) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if key, ok := keys[f.Name]; ok {
+			text := f.Value.String()
+			if text == "" { // what is zero is not shown in the help
+				text = "0s"
+			}
+			all = append(all, config.Flag{Name: "--" + f.Name, Key: key, Text: text})
+		}
+	})
+	return all
+}
+
 func (s *session) runConsume(cmd *cobra.Command, f *consumer, args []string) (err error) {
-	if len(f.commands) == 0 && s.opts.Register == nil {
-		return s.usage("give --exec 'TYPE=COMMAND', or build a program with cli.Main and handlers in Go", "nothing would handle the messages")
-	}
-	if f.timeLimit < 0 || f.idle < 0 || f.lease < 0 || f.grace < 0 {
-		return s.usage("", "--time-limit, --idle, --lease and --grace must not be negative")
-	}
-	if err := f.parse(s); err != nil {
-		return err
-	}
-	queues, strict, err := s.parseQueues(append(args, f.queues...))
-	if err != nil {
-		return err
-	}
 	opts := s.opts
-	if opts.DSN, err = s.sharedDSN(); err != nil {
+	if opts.Config, err = s.configure("", given(cmd, f.settings())...); err != nil {
+		return err
+	}
+	if err := f.parse(s, opts.Config); err != nil {
+		return err
+	}
+	if len(f.handlers) == 0 && s.opts.Register == nil {
+		return s.usage("give --exec 'TYPE=COMMAND', add handlers to the configuration, or build a program with cli.Main and handlers in Go",
+			"nothing would handle the messages")
+	}
+	served, err := s.parseServed(args, f.queues, f.all, s.mustBeShared)
+	if err != nil {
 		return err
 	}
 	a, err := app.New(cmd.Context(), opts)
 	if err != nil {
 		return err
 	}
-	w := a.Worker
-	w.Name, w.Queues, w.Strict, w.Concurrency = f.name, queues, strict, int(f.concurrency)
-	w.Lease, w.Grace, w.Retry, w.Logger = time.Duration(f.lease), time.Duration(f.grace), f.policy(), s.log
-	w.Limits = symphony.Limits{
-		Messages: int(f.limit), Failures: int(f.failureLimit), Memory: int64(f.memoryLimit),
-		Time: time.Duration(f.timeLimit), Idle: time.Duration(f.idle),
+	if err := served.apply(a); err != nil {
+		return errors.Join(err, a.Stop())
 	}
 	if cmd.Flags().Changed("sleep") {
 		s.note("--sleep has no effect: an idle worker is woken when there is something to do")
 	}
+	s.noteUnserved(served)
 	return s.work(cmd.Context(), a, func(context.Context) error { return f.register(s, a.Bus) })
-}
-
-// parseQueues reads queues in strict order, or with weights.
-func (s *session) parseQueues(args []string) (queues []symphony.WorkerQueue, strict bool, err error) {
-	strict = true
-	seen := make(map[string]bool)
-	for _, arg := range args {
-		q := symphony.WorkerQueue{Name: arg}
-		if name, weight, ok := strings.Cut(arg, "="); ok {
-			strict = false
-			q.Name = name
-			if q.Weight, err = strconv.Atoi(weight); err != nil || q.Weight < 1 {
-				return nil, false, s.usage("write it as mail=3", "queue %.100q: its weight must be a number, 1 or more", arg)
-			}
-		}
-		if err := symphony.CheckName("queue", q.Name); err != nil {
-			return nil, false, err
-		}
-		if seen[q.Name] {
-			return nil, false, s.usage("", "queue %s is named twice", q.Name)
-		}
-		seen[q.Name] = true
-		queues = append(queues, q)
-	}
-	return queues, strict, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -41,18 +41,10 @@ there is no other.
 
 Not for production: it migrates by itself and shows the bodies of echo messages.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := e.parse(s); err != nil {
-				return err
-			}
-			queues, strict, err := s.parseQueues(args)
+			a, err := s.openDev(cmd, &e, args)
 			if err != nil {
 				return err
 			}
-			a, err := s.openDev(cmd.Context())
-			if err != nil {
-				return err
-			}
-			a.Worker.Queues, a.Worker.Strict, a.Worker.Retry, a.Worker.Logger = queues, strict, e.policy(), s.log
 			return s.runDev(cmd.Context(), a, &e, !noDemo)
 		},
 	}
@@ -61,43 +53,47 @@ Not for production: it migrates by itself and shows the bodies of echo messages.
 	return c
 }
 
-// openDev opens the store and migrates it, if it is one that needs that.
-func (s *session) openDev(ctx context.Context) (*app.App, error) {
-	opts := s.opts
+// openDev opens the stores and migrates those that need it.
+func (s *session) openDev(cmd *cobra.Command, e *exec, args []string) (*app.App, error) {
+	ctx, opts := cmd.Context(), s.opts
 	var err error
-	if opts.DSN, err = s.findDSN("sqlite://symphony.db"); err != nil {
+	if opts.Config, err = s.configure("sqlite://symphony.db", given(cmd, e.settings())...); err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(opts.DSN, "sync://") {
-		return nil, s.usage("use memory://, sqlite:// with a file, or postgres://", "sync:// handles messages in place: there is nothing for a worker")
+	if err := e.parse(s, opts.Config); err != nil {
+		return nil, err
+	}
+	served, err := s.parseServed(args, nil, len(args) == 0, func(t config.Transport) error {
+		if strings.HasPrefix(t.DSN, "sync://") {
+			return s.usage("use memory://, sqlite:// with a file, or postgres://", "sync:// handles messages in place: there is nothing for a worker")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	a, err := app.New(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	if m, ok := symphony.As[monitor.Migrator](a.Bus.Transport); ok {
-		if _, err := m.Migrate(ctx); err != nil {
-			return nil, errors.Join(err, a.Stop())
+	err = served.apply(a)
+	for _, t := range a.Transports {
+		if m, ok := symphony.As[monitor.Migrator](t); ok && err == nil {
+			_, err = m.Migrate(ctx)
 		}
 	}
-	s.note("the store is %s; Ctrl-C stops", withoutSecrets(opts.DSN))
-	return a, nil
-}
-
-// withoutSecrets is a DSN that may be shown.
-func withoutSecrets(dsn string) string {
-	u, err := url.Parse(dsn)
 	if err != nil {
-		scheme, _, _ := strings.Cut(dsn, "://")
-		return scheme + "://…"
+		return nil, errors.Join(err, a.Stop())
 	}
-	u.User, u.RawQuery = nil, ""
-	return u.String()
+	s.note("the store is %s; Ctrl-C stops", config.MaskDSN(s.store))
+	return a, nil
 }
 
 func (s *session) runDev(ctx context.Context, a *app.App, e *exec, demo bool) error {
 	printer := newSteps(s)
-	a.Worker.Observer = printer
+	for _, w := range a.Workers() {
+		w.Observer = printer
+	}
 	var printing, dispatching sync.WaitGroup
 	printing.Go(printer.print)
 	defer printing.Wait()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -150,17 +151,21 @@ func readBody(name string, r io.Reader) ([]byte, error) {
 
 func (s *session) send(cmd *cobra.Command, m symphony.Raw, stamps []symphony.Stamp) (err error) {
 	opts := s.opts
-	if opts.DSN, err = s.findDSN(""); err != nil {
+	if opts.Config, err = s.configure(""); err != nil {
 		return err
-	}
-	if strings.HasPrefix(opts.DSN, "memory://") {
-		return s.usage("use sqlite:// with a file, or postgres://", "memory:// would lose the message as soon as this command ends")
 	}
 	a, err := app.New(cmd.Context(), opts)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.Stop()) }()
+	if s.transport != "" { // it goes before the routes
+		a.Bus.Transport = a.Transports[s.transport]
+		for i := range a.Bus.Routes {
+			a.Bus.Routes[i].Transport, a.Bus.Routes[i].InPlace = nil, false
+		}
+	}
+	s.refuseToLose(a)
 	receipt, err := a.Bus.Dispatch(cmd.Context(), m, stamps...)
 	if err != nil {
 		return err
@@ -172,4 +177,32 @@ func (s *session) send(cmd *cobra.Command, m symphony.Raw, stamps []symphony.Sta
 		s.note("duplicate: that message has the key already, nothing was stored")
 	}
 	return s.show(receipt, func(out io.Writer) { fmt.Fprintln(out, receipt.ID) })
+}
+
+// A losing transport is one that would lose what it is sent as soon as the command ends.
+type losing struct {
+	symphony.Transport
+	s *session
+}
+
+// Send implements symphony.Sender.
+func (l losing) Send(context.Context, []*symphony.Envelope) ([]symphony.Receipt, error) {
+	return nil, l.s.usage("use sqlite:// with a file, or postgres://", "memory:// would lose the message as soon as this command ends")
+}
+
+func (s *session) refuseToLose(a *app.App) {
+	for _, t := range s.config.Transports {
+		if !strings.HasPrefix(t.DSN, "memory://") {
+			continue
+		}
+		memory := a.Transports[t.Name]
+		if a.Bus.Transport == memory {
+			a.Bus.Transport = losing{memory, s}
+		}
+		for i, r := range a.Bus.Routes {
+			if r.Transport == memory {
+				a.Bus.Routes[i].Transport = losing{memory, s}
+			}
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -35,13 +36,15 @@ func exitCodes() *cobra.Command {
     0  done; also a worker that stopped because of a signal or a limit, and a
        dispatch whose idempotency key had been used before
     1  failure that none of the others describes
-    2  usage: the command line, the DSN or the message is wrong; nothing was done
+    2  usage: the command line, the configuration, the DSN or the message is
+       wrong; nothing was done
     3  partial: of several messages some were done and some were not
     5  not found: the store has no such message, or not in the state asked for
-    6  conflict: another message has taken the idempotency key
+    6  conflict: another message has taken the idempotency key, a file is there
+       already
     7  unavailable: the store is not migrated, too new, locked, full, read-only or
        out of reach
-    8  unhealthy: the check found something, such as migrations that are pending
+    8  unhealthy: check, doctor or migrate status found something
   130  interrupted: the worker was told twice to stop`,
 	}
 }
@@ -67,6 +70,9 @@ func (s *session) judge(err error) (code int, hint string) {
 		return f.code, f.hint
 	}
 	if _, ok := errors.AsType[*symphony.InvalidError](err); ok {
+		return ExitUsage, ""
+	}
+	if _, ok := errors.AsType[*config.Error](err); ok {
 		return ExitUsage, ""
 	}
 	if taken, ok := errors.AsType[*monitor.KeyTakenError](err); ok {
@@ -110,7 +116,15 @@ func (s *session) report(err error) int {
 		return ExitOK
 	}
 	code, hint := s.judge(err)
-	s.say("error: ", red, explain(err))
+	if s.logs == "json" {
+		s.log.Error(explain(err), "hint", hint, "exit_code", code)
+		return code
+	}
+	if wrong, ok := errors.AsType[*config.Error](err); ok {
+		s.sayProblems(wrong.Problems)
+	} else {
+		s.say("error: ", red, explain(err))
+	}
 	if hint != "" {
 		s.say("hint: ", cyan, hint)
 	}
@@ -121,6 +135,16 @@ func (s *session) report(err error) int {
 		}
 	}
 	return code
+}
+
+// sayProblems shows all that is wrong with a configuration.
+func (s *session) sayProblems(all []config.Problem) {
+	for _, p := range all {
+		s.say("error: ", red, line(p.String()))
+		if p.Hint != "" {
+			s.say("hint: ", cyan, line(p.Hint))
+		}
+	}
 }
 
 // inner returns what err wraps; of several the last, because ours put the classification first.
@@ -139,8 +163,12 @@ func explain(err error) string {
 
 // note says something that is neither data nor an error.
 func (s *session) note(format string, args ...any) {
-	if !s.quiet {
-		fmt.Fprintln(s.std.Err, line(fmt.Sprintf(format, args...)))
+	switch text := line(fmt.Sprintf(format, args...)); {
+	case s.quiet:
+	case s.logs == "json":
+		s.log.Info(text)
+	default:
+		fmt.Fprintln(s.std.Err, text)
 	}
 }
 

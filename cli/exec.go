@@ -1,16 +1,18 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/push"
-	"github.com/symphony-messenger/symphony/retry"
 )
 
 // An exec is the flags by which a program outside of Go becomes a handler, and those of its retries.
@@ -28,17 +30,19 @@ type exec struct {
 type execHandler struct {
 	typ     string
 	command *push.Command
+	opts    []symphony.HandlerOption
 }
 
 // execHelp is the part of the help that consume and dev share.
 const execHelp = `A handler can be any program: --exec 'TYPE=COMMAND' runs COMMAND for each message
-of TYPE. It is split into words as in a shell, and nothing in it is expanded. The
-body comes on standard input, and SYMPHONY_ID, _TYPE, _QUEUE, _GROUP,
-_ATTEMPT, _FENCE, _CONTENT_TYPE, _CREATED_AT and _HEADERS in the environment,
-beside PATH, HOME and LANG. Exit code 0 is done, anything else a failure, with the
-last 4 KiB of standard error as its text; 75 is a temporary one, said on purpose.
-Standard output is logged by --verbose. At --timeout the program and all that it
-has started get SIGTERM, and 2 seconds later SIGKILL.`
+of TYPE, as "handlers" of the configuration do. It is split into words as in a
+shell, and nothing in it is expanded. The body comes on standard input, and
+SYMPHONY_ID, _TYPE, _QUEUE, _GROUP, _ATTEMPT, _FENCE, _CONTENT_TYPE, _CREATED_AT
+and _HEADERS in the environment, beside PATH, HOME and LANG. Exit code 0 is done,
+anything else a failure, with the last 4 KiB of standard error as its text; 75 is
+a temporary one, said on purpose. Standard output is logged by --verbose. At
+--timeout the program and all that it has started get SIGTERM, and 2 seconds later
+SIGKILL.`
 
 func (e *exec) flags(c *cobra.Command) {
 	f := c.Flags()
@@ -51,18 +55,20 @@ func (e *exec) flags(c *cobra.Command) {
 	f.Var(&e.timeout, "timeout", "of each attempt of an --exec command (default: none)")
 }
 
-// parse checks the flags and looks the programs up, before anything is opened.
-func (e *exec) parse(s *session) error {
-	switch {
-	case e.timeout != 0 && len(e.commands) == 0:
-		return s.usage("give --exec 'TYPE=COMMAND'", "--timeout is that of --exec commands, and there are none")
-	case e.timeout < 0 || e.delay < 0 || e.most < 0:
-		return s.usage("", "--timeout, --retry-delay and --retry-cap must not be negative")
-	case e.retries < -1:
-		return s.usage("", "--retries must be -1 (no limit) or more")
-	case !(e.multiplier >= 1):
-		return s.usage("", "--retry-multiplier must be 1 or more")
+// settings are the flags that stand for keys of the configuration.
+func (e *exec) settings() map[string]string {
+	return map[string]string{
+		"retries": "retry.max", "retry-delay": "retry.delay", "retry-multiplier": "retry.multiplier", "retry-cap": "retry.cap",
 	}
+}
+
+// parse checks the flags and looks the programs up, before anything is opened. A command of the flags takes the
+// place of that of the configuration for the same type.
+func (e *exec) parse(s *session, c *config.Config) error {
+	if e.timeout < 0 || e.timeout != 0 && len(e.commands) == 0 {
+		return s.usage("give --exec 'TYPE=COMMAND'", "--timeout is that of --exec commands, and must not be negative")
+	}
+	handlers := slices.Clone(c.Handlers)
 	for _, text := range e.commands {
 		typ, line, ok := strings.Cut(text, "=")
 		if !ok {
@@ -71,12 +77,28 @@ func (e *exec) parse(s *session) error {
 		if err := symphony.CheckType(typ); err != nil {
 			return err
 		}
-		command, err := push.ParseCommand(line)
+		h := config.Handler{Type: typ, Exec: line, From: config.Origin{Flag: "--exec"}, Timeout: time.Duration(e.timeout)}
+		if i := slices.IndexFunc(handlers, func(h config.Handler) bool { return h.Type == typ && h.From.Flag == "" }); i >= 0 {
+			h.AtMost, h.Retry, h.Timeout = handlers[i].AtMost, handlers[i].Retry, cmp.Or(h.Timeout, handlers[i].Timeout)
+			handlers = slices.Delete(handlers, i, i+1)
+		}
+		handlers = append(handlers, h)
+	}
+	for _, h := range handlers {
+		command, err := push.ParseCommand(h.Exec)
 		if err != nil {
-			return s.usage("", "--exec for %s: %w", typ, err)
+			where := "--exec for"
+			if h.From.Flag == "" {
+				where = h.From.String() + ": the handler of"
+			}
+			return s.usage("", "%s %s: %w", where, h.Type, err)
 		}
 		command.Logger = s.log
-		e.handlers = append(e.handlers, execHandler{typ, command})
+		opts := []symphony.HandlerOption{symphony.Timeout(h.Timeout), symphony.AtMost(h.AtMost)}
+		if h.Retry != nil {
+			opts = append(opts, symphony.Retry(*h.Retry))
+		}
+		e.handlers = append(e.handlers, execHandler{h.Type, command, opts})
 	}
 	return nil
 }
@@ -84,8 +106,8 @@ func (e *exec) parse(s *session) error {
 // register makes the commands handlers of bus.
 func (e *exec) register(s *session, bus *symphony.Bus) error {
 	for _, h := range e.handlers {
-		if err := handle(bus, h.typ, h.command.Handle, symphony.Timeout(time.Duration(e.timeout))); err != nil {
-			return s.usage("", "--exec for %s: %w", h.typ, err)
+		if err := handle(bus, h.typ, h.command.Handle, h.opts...); err != nil {
+			return s.usage("", "the command for %s: %w", h.typ, err)
 		}
 	}
 	return nil
@@ -100,25 +122,4 @@ func handle(bus *symphony.Bus, typ string, h symphony.Handler, opts ...symphony.
 	}()
 	symphony.HandleRaw(bus, typ, h, opts...)
 	return nil
-}
-
-// A policy is that of the flags: unlike in [retry.Exponential], zero means zero.
-type policy struct {
-	max  int
-	wait retry.Exponential
-}
-
-func (e *exec) policy() symphony.RetryPolicy {
-	p := policy{e.retries, retry.Exponential{
-		Delay: time.Duration(e.delay), Multiplier: e.multiplier, Cap: time.Duration(e.most),
-	}}
-	if p.wait.Delay == 0 {
-		p.wait.Delay = -1 // no wait
-	}
-	return p
-}
-
-// Next implements symphony.RetryPolicy.
-func (p policy) Next(failures int, _ error) (time.Duration, bool) {
-	return p.wait.Wait(failures), p.max < 0 || failures <= p.max
 }

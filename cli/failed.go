@@ -29,7 +29,7 @@ func (s *session) symfonyNames() []*cobra.Command {
 		}
 		return byFilter(cmd, args)
 	}
-	all := []*cobra.Command{show, s.failedRetry("messenger:failed:retry [ID…]"), s.failedDiscard("messenger:failed:remove [ID…]")}
+	all := []*cobra.Command{show, s.failedRetry("messenger:failed:retry [ID…]"), s.failedDiscard("messenger:failed:remove [ID…]"), s.migrateUpCommand("messenger:setup-transports")}
 	for _, c := range all {
 		c.Hidden = true
 	}

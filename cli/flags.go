@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/symphony-messenger/symphony/app/config"
 )
 
 // A duration is a flag that takes seconds, as Symfony's do, or a Go duration.
@@ -16,14 +17,14 @@ type duration time.Duration
 func (d *duration) Set(s string) error {
 	if seconds, err := strconv.ParseFloat(s, 64); err == nil {
 		if math.IsNaN(seconds) || math.Abs(seconds) > math.MaxInt64/float64(time.Second)/2 {
-			return errors.New("must be a number of seconds, or a duration such as 90s or 1h30m")
+			return errors.New("must be a number of seconds, or a duration such as 90s, 1h30m or 7d")
 		}
 		*d = duration(seconds * float64(time.Second))
 		return nil
 	}
-	v, err := time.ParseDuration(s)
+	v, err := config.ParseDuration(s)
 	if err != nil {
-		return errors.New("must be a number of seconds, or a duration such as 90s or 1h30m")
+		return errors.New("must be a number of seconds, or a duration such as 90s, 1h30m or 7d")
 	}
 	*d = duration(v)
 	return nil
@@ -45,18 +46,9 @@ type size int64
 
 // Set implements pflag.Value.
 func (n *size) Set(s string) error {
-	digits, shift := s, 0
-	if s != "" {
-		if i := strings.IndexByte("KMGT", s[len(s)-1]&^0x20); i >= 0 {
-			digits, shift = s[:len(s)-1], 10*(i+1)
-		}
-	}
-	v, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || v < 1 || v > math.MaxInt64>>shift {
-		return errors.New("must be a number of bytes such as 1048576, 128M or 2G")
-	}
-	*n = size(v << shift)
-	return nil
+	v, err := config.ParseSize(s)
+	*n = size(v)
+	return err
 }
 
 // String implements pflag.Value.

@@ -1,37 +1,120 @@
 package cli
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
 func (s *session) migrate() *cobra.Command {
-	command := func(use, short, long string, run func(*cobra.Command, monitor.Migrator) error) *cobra.Command {
+	command := func(use, short, long string, run func(*cobra.Command) error) *cobra.Command {
 		return &cobra.Command{
 			Use: use, Short: short, Long: short + ".\n\n" + long, Args: s.arguments(0, 0),
-			RunE: func(cmd *cobra.Command, _ []string) error {
-				return withPower(cmd.Context(), s, "be migrated", func(m monitor.Migrator) error { return run(cmd, m) })
-			},
+			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd) },
 		}
 	}
 	return s.group("migrate", "Set up the schema of a store and bring it up to date", `
 Steps go forward only. The release before still runs on the schema of this one,
-so that programs can be replaced one by one after "migrate up".`,
-		command("up", "Create the store if need be and apply what is pending",
-			"Of SQLite that is the file, of PostgreSQL the schema: the database must be there.\nAny number of processes may do so at once.", s.migrateUp),
+so that programs can be replaced one by one after "migrate up". Of a configuration
+with several transports all are meant, unless one is chosen with --transport.`,
+		s.migrateUpCommand("up"),
 		command("status", "List the steps, applied and pending", "The exit code is 8 when steps are pending.", s.migrateStatus),
 		s.migrateSQL(),
 	)
 }
 
-func (s *session) migrateUp(cmd *cobra.Command, m monitor.Migrator) error {
-	applied, err := m.Migrate(cmd.Context())
+func (s *session) migrateUpCommand(use string) *cobra.Command {
+	dryRun := false
+	up := &cobra.Command{
+		Use:   use,
+		Short: "Create the store if need be and apply what is pending",
+		Long: `Create the store if need be and apply what is pending.
+
+Of SQLite that is the file, of PostgreSQL the schema: the database must be there.
+Any number of processes may do so at once.`,
+		Args: s.arguments(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.migrateUp(cmd, dryRun) },
+	}
+	up.Flags().BoolVar(&dryRun, "dry-run", false, "list what is pending, and change nothing")
+	return up
+}
+
+// A transportStep is a step of the schema of one of several transports.
+type transportStep struct {
+	Transport string `json:"transport,omitempty"`
+	monitor.Migration
+}
+
+// migrators runs fn for the migrator of each transport that the flags choose, and collects what it returns, with
+// the name of the transport when the configuration has several.
+func (s *session) migrators(ctx context.Context, fn func(monitor.Migrator) ([]monitor.Migration, error)) (all []transportStep, err error) {
+	c, err := s.configure("")
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := s.shared(c)
+	if err != nil {
+		return nil, err
+	}
+	targets := []config.Transport{chosen}
+	if s.transport == "" && s.dsn == "" {
+		targets = slices.DeleteFunc(slices.Clone(c.Transports), func(t config.Transport) bool { return s.mustBeShared(t) != nil })
+	}
+	for _, target := range targets {
+		steps, err := s.migrator(ctx, target, fn)
+		if err != nil {
+			return all, err
+		}
+		for _, step := range steps {
+			of := transportStep{Migration: step}
+			if len(c.Transports) > 1 {
+				of.Transport = target.Name
+			}
+			all = append(all, of)
+		}
+	}
+	return all, nil
+}
+
+func (s *session) migrator(ctx context.Context, of config.Transport, fn func(monitor.Migrator) ([]monitor.Migration, error)) (steps []monitor.Migration, err error) {
+	s.store, s.dsnFrom = of.DSN, of.From.Variable
+	t, err := s.open(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, app.Close(t)) }()
+	m, ok := symphony.As[monitor.Migrator](t)
+	if !ok {
+		return nil, s.usage("", "this store cannot be migrated: %w", symphony.ErrUnsupported)
+	}
+	return fn(m)
+}
+
+func pending(steps []monitor.Migration) []monitor.Migration {
+	return slices.DeleteFunc(steps, func(step monitor.Migration) bool { return !step.Applied.IsZero() })
+}
+
+func (s *session) migrateUp(cmd *cobra.Command, dryRun bool) error {
+	ctx := cmd.Context()
+	applied, err := s.migrators(ctx, func(m monitor.Migrator) ([]monitor.Migration, error) {
+		if dryRun {
+			steps, err := m.Migrations(ctx)
+			return pending(steps), err
+		}
+		return m.Migrate(ctx)
+	})
 	if err != nil {
 		return err
 	}
@@ -44,37 +127,41 @@ func (s *session) migrateUp(cmd *cobra.Command, m monitor.Migrator) error {
 	return list(s, applied, func() table { return migrationTable(applied) })
 }
 
-func (s *session) migrateStatus(cmd *cobra.Command, m monitor.Migrator) error {
-	all, err := m.Migrations(cmd.Context())
+func (s *session) migrateStatus(cmd *cobra.Command) error {
+	all, err := s.migrators(cmd.Context(), func(m monitor.Migrator) ([]monitor.Migration, error) { return m.Migrations(cmd.Context()) })
 	if err != nil {
 		return err
 	}
 	if err := list(s, all, func() table { return migrationTable(all) }); err != nil {
 		return err
 	}
-	pending := 0
+	n := 0
 	for _, step := range all {
 		if step.Applied.IsZero() {
-			pending++
+			n++
 		}
 	}
-	if pending > 0 {
+	if n > 0 {
 		return &failure{
 			ExitUnhealthy, fmt.Sprintf("run `%s migrate up` with the same DSN", s.opts.Name),
-			fmt.Errorf("%d of %d steps are pending", pending, len(all)),
+			fmt.Errorf("%d of %d steps are pending", n, len(all)),
 		}
 	}
 	return nil
 }
 
-func migrationTable(steps []monitor.Migration) table {
+func migrationTable(steps []transportStep) table {
 	t := table{{"VERSION", "NAME", "APPLIED"}}
+	several := len(steps) > 0 && steps[0].Transport != ""
+	if several {
+		t[0] = slices.Insert(t[0], 0, "TRANSPORT")
+	}
 	for _, step := range steps {
-		applied := moment(step.Applied)
-		if applied == "" {
-			applied = "pending"
+		row := []string{strconv.Itoa(step.Version), step.Name, cmp.Or(moment(step.Applied), "pending")}
+		if several {
+			row = slices.Insert(row, 0, step.Transport)
 		}
-		t = append(t, []string{strconv.Itoa(step.Version), step.Name, applied})
+		t = append(t, row)
 	}
 	return t
 }
@@ -89,7 +176,8 @@ func (s *session) migrateSQL() *cobra.Command {
 		Use: "sql", Short: "Print the SQL of the steps, or of the roles", Args: s.arguments(0, 0),
 		Long: `Print the SQL of the steps, or of the roles.
 
-Without flags, all steps, for those who apply them with a tool of their own.
+Without flags, all steps, for those who apply them with a tool of their own. Of
+several transports it is that of the default one, or of --transport.
 
 --roles prints what makes the roles of PostgreSQL and gives them their rights.
 They belong to the whole cluster, so whoever executes it needs CREATEROLE. It may
@@ -108,14 +196,14 @@ if there is none.`,
 			if roles && (supabase || cmd.Flags().Changed("after")) {
 				return s.usage("", "--roles goes with no other flag: the roles are the same after every step, and --supabase makes them too")
 			}
-			dsn, err := s.findDSN(emptyDSN)
-			if err != nil {
+			if _, err := s.configure(emptyDSN); err != nil {
 				return err
 			}
-			s.dsn = dsn
+			s.dsn, s.transport = s.store, ""
 			return withPower(cmd.Context(), s, "be set up with roles", func(p monitor.Scripter) error {
 				text := p.RolesSQL()
 				if supabase {
+					var err error
 					if text, err = p.SupabaseSQL(after); err != nil {
 						return s.usage("", "%w", err)
 					}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -67,7 +68,7 @@ func stateHint(state string) (hint string, ok bool) {
 
 // judgeServer is judge for the errors of a store that is a server.
 func (s *session) judgeServer(err error) (code int, hint string, ok bool) {
-	if scheme, _, _ := strings.Cut(s.store, "://"); scheme != "postgres" && scheme != "postgresql" {
+	if !s.onServer() {
 		return 0, "", false
 	}
 	hint, ok = serverHint(err)
@@ -75,4 +76,17 @@ func (s *session) judgeServer(err error) (code int, hint string, ok bool) {
 		hint += "; the DSN is that of " + s.dsnFrom + " in the environment"
 	}
 	return ExitUnavailable, hint, ok
+}
+
+// onServer reports whether a store of this session is a server.
+func (s *session) onServer() bool {
+	dsns := []string{s.store}
+	if s.config != nil {
+		for _, t := range s.config.Transports { // a route may lead to any of them
+			dsns = append(dsns, t.DSN)
+		}
+	}
+	return slices.ContainsFunc(dsns, func(dsn string) bool {
+		return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+	})
 }

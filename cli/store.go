@@ -1,58 +1,95 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
+	"github.com/symphony-messenger/symphony/internal/nearest"
 )
 
-// findDSN returns the DSN of the flag or the environment; fallback, when there is none.
-func (s *session) findDSN(fallback string) (dsn string, err error) {
-	defer func() { s.store = dsn }()
-	if s.dsn != "" {
-		return s.dsn, nil
+// configure reads the configuration, with the flags of the command as the first of its sources. fallback is the
+// DSN when there is no other; without one it is a usage error that there is none.
+func (s *session) configure(fallback string, flags ...config.Flag) (*config.Config, error) {
+	file := config.FindFile(s.configFile, os.LookupEnv)
+	c, err := config.Load(config.Sources{File: file, Flags: flags, DSN: s.dsn, Fallback: fallback})
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range []string{"SYMPHONY_DSN", "DATABASE_URL"} {
-		if dsn := os.Getenv(name); dsn != "" {
-			s.dsnFrom = name
-			return dsn, nil
-		}
+	s.config = c
+	s.setLog(c.Log)
+	if len(c.Transports) == 0 {
+		return nil, s.usage("give `--dsn sqlite://queue.db` or `--dsn postgres://user@host/database`, or set SYMPHONY_DSN or DATABASE_URL",
+			"which store? There is no DSN")
 	}
-	if fallback != "" {
-		return fallback, nil
+	if s.transport != "" && s.dsn != "" {
+		return nil, s.usage("give one of them", "--transport and --dsn both say which store")
 	}
-	return "", s.usage("give `--dsn sqlite://queue.db` or `--dsn postgres://user@host/database`, or set SYMPHONY_DSN or DATABASE_URL", "which store? There is no DSN")
+	t, ok := c.Find(cmp.Or(s.transport, c.Transport))
+	if !ok {
+		return nil, s.unknownTransport(s.transport)
+	}
+	s.store, s.dsnFrom = t.DSN, t.From.Variable
+	return c, nil
 }
 
-// sharedDSN is findDSN for commands that make no sense on what only this process sees.
-func (s *session) sharedDSN() (string, error) {
-	dsn, err := s.findDSN("")
-	if err != nil {
-		return "", err
+func (s *session) unknownTransport(name string) error {
+	var known []string
+	for _, t := range s.config.Transports {
+		known = append(known, t.Name)
 	}
-	if scheme, _, _ := strings.Cut(dsn, "://"); scheme == "memory" || scheme == "sync" {
-		return "", s.usage("use sqlite:// with a file, or postgres://; `"+s.opts.Name+" dev` runs on memory://",
+	hint := "known are " + strings.Join(known, ", ")
+	if near, ok := nearest.To(name, known); ok {
+		hint = "did you mean " + near + "?"
+	}
+	return s.usage(hint, "there is no transport %.100q", name)
+}
+
+// shared returns the transport that the flags choose, for commands that make no sense on what only this process sees.
+func (s *session) shared(c *config.Config) (config.Transport, error) {
+	t, _ := c.Find(cmp.Or(s.transport, c.Transport))
+	return t, s.mustBeShared(t)
+}
+
+func (s *session) mustBeShared(t config.Transport) error {
+	if scheme, _, _ := strings.Cut(t.DSN, "://"); scheme == "memory" || scheme == "sync" {
+		return s.usage("use sqlite:// with a file, or postgres://; `"+s.opts.Name+" dev` runs on memory://",
 			"%s:// keeps nothing that another process could see", scheme)
 	}
-	return dsn, nil
+	return nil
 }
 
 // withStore opens the store, runs fn and closes the store.
 func (s *session) withStore(ctx context.Context, fn func(symphony.Transport) error) (err error) {
-	dsn, err := s.sharedDSN()
+	c, err := s.configure("")
 	if err != nil {
 		return err
 	}
-	t, err := app.Open(ctx, dsn, s.log)
+	chosen, err := s.shared(c)
+	if err != nil {
+		return err
+	}
+	t, err := s.open(ctx, chosen)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, app.Close(t)) }()
 	return fn(t)
+}
+
+// open opens the store of a transport.
+func (s *session) open(ctx context.Context, t config.Transport) (symphony.Transport, error) {
+	opened, err := app.Store{DSN: t.DSN, Name: t.Name, History: t.History, Retention: t.Retention, Logger: s.log}.Open(ctx)
+	if err != nil && t.From.Line > 0 {
+		return nil, fmt.Errorf("%s: transport %s: %w", t.From, t.Name, err)
+	}
+	return opened, err
 }
 
 // withPower is withStore for an optional interface of transports.

@@ -17,7 +17,7 @@ import (
 	"github.com/symphony-messenger/symphony/app"
 )
 
-// work runs the worker of a until it ends, of itself or because of signals, and stops a. prepare adds
+// work runs the workers of a until they end, of themselves or because of signals, and stops a. prepare adds
 // to the bus first; its ctx ends when the worker is told to.
 func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Context) error) error {
 	ctx, drain := context.WithCancel(ctx)
@@ -26,11 +26,12 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 		return errors.Join(err, a.Stop())
 	}
 	stopNow := make(chan struct{})
-	a.Worker.Hurry = stopNow
 	var running gauge
 	a.Bus.Handling = slices.Insert(a.Bus.Handling, 0, running.middleware())
 	sums := tally{next: a.Worker.Observer, log: s.log}
-	a.Worker.Observer = &sums
+	for _, w := range a.Workers() {
+		w.Hurry, w.Observer, w.Logger = stopNow, &sums, s.log
+	}
 
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -9,7 +9,7 @@ import (
 // Floors let claims pass over what was claimed before, which stays in its index until a vacuum: a claim begins behind the last
 // message that this transport has claimed of the queue and priority, and so does not walk over it. What lies before, such as a retry
 // of another process, or what was committed late, is found by a claim from the start, of which there is one every startEvery, and
-// at once when there seems to be nothing.
+// at once for what another claim had room for.
 //
 // While some transaction in the database is long, no vacuum removes anything, and a claim from the start would walk over all that was done since,
 // hundreds of thousands of entries after a minute. Then what lies before is looked for beside the claims.
@@ -18,7 +18,7 @@ type floors struct {
 	queues map[string]*[10]int64 // by priority - 1; 0: none
 	start  time.Time             // of the last claim from the start
 	pause  time.Duration         // until the next one
-	ahead  int64                 // messages that claims under way may bring: another claim begins behind them
+	ahead  map[string]int64      // messages of each queue that claims under way may bring: another claim begins behind them
 	falls  int                   // how often floors were lowered
 
 	slow  int  // claims from the start, in a row, that took far too long for what they brought
@@ -78,19 +78,28 @@ func (f *floors) climb(names []string, most int) climb {
 		c.floors = f.numbers(names)
 		for i, seq := range c.floors {
 			if seq > 0 {
-				c.floors[i] = seq + f.ahead
+				c.floors[i] = seq + f.ahead[names[i/10]]
 			}
 		}
 	}
-	f.ahead += int64(most)
+	f.expect(c, int64(most))
 	return c
+}
+
+func (f *floors) expect(c climb, n int64) {
+	if f.ahead == nil {
+		f.ahead = make(map[string]int64)
+	}
+	for _, name := range c.names {
+		f.ahead[name] += n
+	}
 }
 
 // claimed notes what a claim brought and how long it took. It reports whether there may be more from the start.
 func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.ahead -= int64(c.most)
+	f.expect(c, -int64(c.most))
 	full := len(rows) == c.most
 	if c.fromStart {
 		f.pause = max(startEvery, 10*took)

@@ -88,6 +88,9 @@ func TestManyOldOnesAreClaimedInARow(t *testing.T) {
 	if beside.floors[4] != 1001 {
 		t.Error("a claim at the same time begins at", beside.floors[4])
 	}
+	if elsewhere := f.climb([]string{"r"}, 1); elsewhere.fromStart || elsewhere.floors[4] != 0 {
+		t.Error("a claim of another queue begins at", elsewhere.floors[4])
+	}
 	f.claimed(c, []*leased{row(1001)}, 0)
 	f.pause = 0
 	c = f.climb(names, 1)

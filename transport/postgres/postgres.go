@@ -80,6 +80,7 @@ var (
 	_ monitor.DeadLetters        = (*Transport)(nil)
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
+	_ monitor.Examiner           = (*Transport)(nil)
 	_ monitor.Lister             = (*Transport)(nil)
 	_ monitor.Grouper            = (*Transport)(nil)
 	_ monitor.Changer            = (*Transport)(nil)

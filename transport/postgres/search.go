@@ -36,7 +36,8 @@ const (
 	amongEnded
 )
 
-type found struct {
+// A hit is a message that a search has found.
+type hit struct {
 	id    symphony.ID
 	place int
 }
@@ -51,7 +52,7 @@ func (t *Transport) search(ctx context.Context, ex executor, s *monitor.Search) 
 	if s.Oldest {
 		text, next = t.sql.listOldest, &above
 	}
-	var all []found
+	var all []hit
 	for begun := time.Now(); ; {
 		most := s.Most() - len(all)
 		read, last, some := 0, (*[16]byte)(nil), 0
@@ -63,7 +64,7 @@ func (t *Transport) search(ctx context.Context, ex executor, s *monitor.Search) 
 				return err
 			}
 			some++
-			all = append(all, found{*id, *place})
+			all = append(all, hit{*id, *place})
 			return nil
 		})
 		if err != nil {
@@ -121,12 +122,12 @@ func moment(t time.Time) any {
 }
 
 // recordsOf reads the messages that a search has found in the same transaction, in that order.
-func (t *Transport) recordsOf(ctx context.Context, ex executor, all []found) ([]monitor.Record, error) {
+func (t *Transport) recordsOf(ctx context.Context, ex executor, all []hit) ([]monitor.Record, error) {
 	ids := make(map[int][]symphony.ID)
 	for _, f := range all {
 		ids[f.place] = append(ids[f.place], f.id)
 	}
-	got := make(map[found]monitor.Record, len(all))
+	got := make(map[hit]monitor.Record, len(all))
 	for place, ids := range ids {
 		text, args := t.sql.recordLive, []any{raw(ids)}
 		switch place {
@@ -140,7 +141,7 @@ func (t *Transport) recordsOf(ctx context.Context, ex executor, all []found) ([]
 			return nil, err
 		}
 		for _, r := range some {
-			got[found{r.ID, place}] = r
+			got[hit{r.ID, place}] = r
 		}
 	}
 	list := make([]monitor.Record, 0, len(all))

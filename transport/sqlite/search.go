@@ -37,7 +37,8 @@ const (
 	amongEnded
 )
 
-type found struct {
+// A hit is a message that a search has found.
+type hit struct {
 	id    symphony.ID
 	place int
 }
@@ -52,7 +53,7 @@ func search(q *queries, s *monitor.Search) (page monitor.Page, err error) {
 		text, next = sqlListOldest, &above
 	}
 	conditions := conditions(s)
-	var all []found
+	var all []hit
 	for begun := time.Now(); ; {
 		most := s.Most() - len(all)
 		var read, some int
@@ -65,7 +66,7 @@ func search(q *queries, s *monitor.Search) (page monitor.Page, err error) {
 				return err
 			}
 			some++
-			all = append(all, found{symphony.ID(id), int(place.Int64)})
+			all = append(all, hit{symphony.ID(id), int(place.Int64)})
 			return nil
 		})
 		if err != nil {
@@ -117,12 +118,12 @@ func conditions(s *monitor.Search) []any {
 }
 
 // recordsOf reads the messages that a search has found in the same transaction, in that order.
-func recordsOf(q *queries, all []found) ([]monitor.Record, error) {
+func recordsOf(q *queries, all []hit) ([]monitor.Record, error) {
 	ids := make(map[int][]symphony.ID)
 	for _, f := range all {
 		ids[f.place] = append(ids[f.place], f.id)
 	}
-	got := make(map[found]monitor.Record, len(all))
+	got := make(map[hit]monitor.Record, len(all))
 	for place, ids := range ids {
 		text, args := sqlRecordLive, []any{hexes(ids)}
 		switch place {
@@ -136,7 +137,7 @@ func recordsOf(q *queries, all []found) ([]monitor.Record, error) {
 			return nil, err
 		}
 		for _, r := range some {
-			got[found{r.ID, place}] = r
+			got[hit{r.ID, place}] = r
 		}
 	}
 	list := make([]monitor.Record, 0, len(all))
