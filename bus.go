@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/symphony-messenger/symphony/internal/uuid7"
 )
 
 // A Dispatcher accepts messages. Domain code should depend on this and not on Bus.
@@ -29,6 +31,7 @@ type Dispatcher interface {
 type Receipt struct {
 	ID        ID   `json:"id"`                  // zero when a sending middleware kept the message back
 	Duplicate bool `json:"duplicate,omitempty"` // nothing was stored: ID is that of the message that has the key
+	Replaced  bool `json:"replaced,omitempty"`  // that message has been given this content, see [Replace]
 	Copies    []ID `json:"copies,omitempty"`    // one for each subscriber of the type, in the order of their names
 }
 
@@ -57,7 +60,7 @@ type Bus struct {
 	Owner     string       // the program, beside the subscriptions it stores; for people
 	Logger    *slog.Logger // nil: slog.Default()
 
-	ids      ids
+	ids      uuid7.Maker
 	mu       sync.RWMutex
 	handlers map[string][]*registration // by type; the unnamed handler first, then subscribers by name
 }

@@ -72,7 +72,7 @@ func (b *Bus) prepare(ctx context.Context, m Message, stamps []Stamp) (outgoing,
 		return outgoing{}, err
 	}
 	route := b.route(typ)
-	env := &Envelope{ID: b.ids.next(), Type: typ, Message: m, Queue: defaultQueue, Priority: defaultPriority}
+	env := &Envelope{ID: b.ids.Next(), Type: typ, Message: m, Queue: defaultQueue, Priority: defaultPriority}
 	if v, ok := m.(Versioned); ok {
 		env.Version = v.MessageVersion()
 	}
@@ -254,6 +254,7 @@ func (e *Envelope) allowedBy(caps Capabilities) error {
 	add(e.Priority != defaultPriority, caps.Priority, "priority")
 	add(e.Expires != 0, caps.Expiry, "expiry")
 	add(e.Key != "", caps.Idempotency, "idempotency key")
+	add(e.WhenTaken != KeepFirst, caps.Replace, "to replace what waits under a key")
 	add(e.Group != "", caps.Group, "group")
 	add(e.via != nil, caps.InTx, "the caller's transaction")
 	if len(missing) == 0 {

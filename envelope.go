@@ -36,6 +36,7 @@ type Envelope struct {
 	Expires    time.Duration // no attempt starts later than this after acceptance; 0: never
 	Key        string        // idempotency key; unique together with Type and Subscriber
 	Window     time.Duration // how long Key stays taken after acceptance; 0: while the message lives
+	WhenTaken  KeyAction     // what happens when another message has Key
 	MaxRetries *int          // nil: the retry policy of the handler decides
 
 	// Set by the store, on delivery.
@@ -77,6 +78,9 @@ func (e *Envelope) check() error {
 		if err := checkKey("idempotency key", e.Key); err != nil {
 			return err
 		}
+	}
+	if e.WhenTaken != KeepFirst && e.WhenTaken != ReplaceWaiting && e.WhenTaken != DebounceWaiting {
+		return invalid("action for a taken key", string(e.WhenTaken), "empty, replace or debounce")
 	}
 	if e.Delay < 0 || e.Expires < 0 || e.Window < 0 {
 		return invalid("delay, expiry or window", min(e.Delay, e.Expires, e.Window).String(), "zero or more")

@@ -1,42 +1,14 @@
 package symphony
 
-import (
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
-	"fmt"
-	"sync"
-	"time"
-)
+import "github.com/symphony-messenger/symphony/internal/uuid7"
 
 // An ID names one stored message. It is a UUID, version 7, made by the sender, so that a dispatch
 // whose outcome is unknown can be repeated without storing the message twice.
 type ID [16]byte
 
-// ids makes IDs that grow within one bus. RFC 9562, section 6.2, method 1: a counter in rand_a.
-type ids struct {
-	mu      sync.Mutex
-	ms, seq uint64
-}
-
-func (s *ids) next() (id ID) {
-	_, _ = rand.Read(id[8:]) // never fails: crypto/rand ends the program instead
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ms := uint64(time.Now().UnixMilli()); ms > s.ms {
-		s.ms, s.seq = ms, 0
-	} else if s.seq++; s.seq > 0xfff {
-		s.ms, s.seq = s.ms+1, 0
-	}
-	binary.BigEndian.PutUint64(id[:8], s.ms<<16|7<<12|s.seq)
-	id[8] = id[8]&0x3f | 0x80
-	return id
-}
-
 // NewID returns an ID of this moment. IDs that a Bus makes grow; those of NewID grow with the
 // millisecond only. It is safe for concurrent use.
-func NewID() ID { return new(ids).next() }
+func NewID() ID { return new(uuid7.Maker).Next() }
 
 // For returns the ID of the copy of message id that belongs to subscriber: id itself for "", else a
 // UUID with id's time whose other bits depend on both. It is a function of its arguments so that a
@@ -45,28 +17,14 @@ func (id ID) For(subscriber string) ID {
 	if subscriber == "" {
 		return id
 	}
-	sum := sha256.Sum256(append(id[:], subscriber...))
-	own := id
-	copy(own[6:], sum[:10])
-	own[6] = own[6]&0x0f | 0x70
-	own[8] = own[8]&0x3f | 0x80
-	return own
+	return uuid7.Derive(id, subscriber)
 }
 
 // IsZero reports whether id names no message.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // String returns the canonical form of a UUID, 36 characters.
-func (id ID) String() string {
-	var s [36]byte
-	hex.Encode(s[:8], id[:4])
-	hex.Encode(s[9:13], id[4:6])
-	hex.Encode(s[14:18], id[6:8])
-	hex.Encode(s[19:23], id[8:10])
-	hex.Encode(s[24:], id[10:])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
-}
+func (id ID) String() string { return uuid7.Format(id) }
 
 // ParseID reads the canonical form of a UUID; case does not matter.
 func ParseID(s string) (id ID, err error) {
@@ -79,14 +37,10 @@ func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
 // UnmarshalText reads the canonical form of a UUID. It returns an *[InvalidError] for anything else.
 func (id *ID) UnmarshalText(text []byte) error {
-	s := string(text)
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return invalid("id", s, "a UUID of 36 characters")
+	b, ok := uuid7.Parse(string(text))
+	if !ok {
+		return invalid("id", string(text), "a UUID of 36 characters")
 	}
-	b, err := hex.DecodeString(s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:])
-	if err != nil {
-		return fmt.Errorf("%w: %w", invalid("id", s, "hexadecimal digits"), err)
-	}
-	*id = ID(b)
+	*id = b
 	return nil
 }

@@ -1,6 +1,7 @@
 package symphony
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -54,14 +55,36 @@ func Expires(d time.Duration) Stamp {
 // became of that message, and in any case while it lives; a window of zero means only while it lives.
 // A second dispatch stores nothing and returns the [Receipt] of the first, marked Duplicate; the
 // bodies are not compared.
-func IdempotencyKey(key string, window time.Duration) Stamp {
+func IdempotencyKey(key string, window time.Duration) Stamp { return keyed(key, window, KeepFirst) }
+
+func keyed(key string, window time.Duration, action KeyAction) Stamp {
 	return func(e *Envelope) error {
-		e.Key, e.Window = key, window
+		e.Key, e.Window, e.WhenTaken = key, window, action
 		if err := check(window >= 0, "idempotency window", window, "zero or more"); err != nil {
 			return err
 		}
 		return checkKey("idempotency key", key)
 	}
+}
+
+// A KeyAction says what a dispatch does whose idempotency key another message has.
+type KeyAction string
+
+// The actions.
+const (
+	KeepFirst       KeyAction = ""         // nothing, see [IdempotencyKey]
+	ReplaceWaiting  KeyAction = "replace"  // see [Replace]
+	DebounceWaiting KeyAction = "debounce" // see [Debounce]
+)
+
+// Replace is [IdempotencyKey] for the latest message instead of the first. One that has the key and waits, also for a retry, gets the
+// body of the one dispatched, with its version, headers, tags, priority and retries; its ID, queue, group, place and times stay. The
+// [Receipt] names it, marked Duplicate and Replaced. While it is being handled the key passes to the one dispatched, which is stored.
+func Replace(key string, window time.Duration) Stamp { return keyed(key, window, ReplaceWaiting) }
+
+// Debounce is [Replace] with a [Delay] that begins again with each dispatch: the message is due once none came for wait.
+func Debounce(key string, wait time.Duration) Stamp {
+	return func(e *Envelope) error { return cmp.Or(Delay(wait)(e), keyed(key, 0, DebounceWaiting)(e)) }
 }
 
 // Group makes messages of one group and queue run one at a time, in the order in which they became

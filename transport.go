@@ -56,7 +56,8 @@ type QueueClaim struct {
 type Delivery struct {
 	Envelope  *Envelope // owned by the receiver
 	Token     Token
-	ClaimedAt time.Time // by the store's clock
+	DueAt     time.Time // by the store's clock, as ClaimedAt; zero: the store does not say
+	ClaimedAt time.Time
 	Until     time.Time // when the lease ends at the earliest, by this process's monotonic clock
 	Deadline  time.Time // no attempt may start later, by this process's monotonic clock; zero: none
 	Unhandled int       // how often it was put back because a worker had no handler
@@ -86,6 +87,8 @@ type Verdict struct {
 	After   time.Duration // Retried, Snoozed, Unhandled: the wait before the next delivery, added to the store's clock
 	Reason  Reason        // Failed: why it is a dead letter
 	Failure *Failure      // Retried, Failed, Cancelled: the error; nil otherwise
+	Attempt *Delivery     // what was handled, for figures; nil: nothing was
+	Took    time.Duration // how long the handler ran; in a batch, the whole batch
 	// InTx: the handler has completed the message in its own transaction. If that was committed, the
 	// message is gone and this verdict changes nothing; if not, it is applied as it stands and named
 	// by a *NotCommittedError.
@@ -150,6 +153,7 @@ type Capabilities struct {
 	Priority    bool
 	Expiry      bool
 	Idempotency bool
+	Replace     bool // what waits under an idempotency key can be replaced
 	Group       bool
 	InTx        bool // messages can be sent and completed in the user's transaction
 }

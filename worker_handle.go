@@ -126,7 +126,7 @@ func (v *Verdict) failure() bool { return v.Outcome == Retried || v.Outcome == F
 
 // judge makes a verdict of what the handler returned; cause is that with which its context has ended.
 func (t *task) judge(err, cause error, policy RetryPolicy) Verdict {
-	v := Verdict{Token: t.Token, Outcome: Completed, InTx: t.completedInTx()}
+	v := Verdict{Token: t.Token, Outcome: Completed, InTx: t.completedInTx(), Attempt: &t.Delivery, Took: t.took}
 	if err == nil {
 		if !v.InTx {
 			return v

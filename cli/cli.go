@@ -89,7 +89,7 @@ Messages are kept in the store that a DSN names:
 The DSN is that of --dsn, else of SYMPHONY_DSN, else of DATABASE_URL, else of
 the configuration file: that of --config, else of SYMPHONY_CONFIG, else
 ./symphony.yaml if it is there. "config init" shows what can be in it.`,
-		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.stats(), s.schedules(), s.migrate(), s.configuration(),
+		s.dev(), s.consume(), s.dispatch(), s.messages(), s.failed(), s.bulks(), s.queues(), s.types(), s.workers(), s.stats(), s.schedules(), s.migrate(), s.configuration(),
 		s.doctor(), s.check(), s.bench(), s.completion(), s.version(), exitCodes())
 	root.AddCommand(s.symfonyNames()...)
 	root.SetHelpCommand(helpCommand())

@@ -25,6 +25,7 @@ type wishes struct {
 	at                             instant
 	priority, maxRetries           int
 	headers, tags                  []string
+	taken                          takenFlag
 }
 
 func (s *session) dispatch() *cobra.Command {
@@ -39,7 +40,10 @@ A body must be well-formed JSON and is stored as it is, byte for byte. With
 another --content-type any bytes are a body, and none is an empty one.
 
 A dispatch whose --key has been used for the type before stores nothing: it
-prints the id of the first message, says so and succeeds.`,
+prints the id of the first message, says so and succeeds. With --when-taken
+replace, a message that has the key and waits gets the content of this one; with
+debounce it also waits for --delay again. One that is being handled is left alone,
+and this one is stored.`,
 		Example: `  ` + s.opts.Name + ` dispatch send_welcome '{"user_id": 42}' --delay 10m --key welcome-42
   ` + s.opts.Name + ` dispatch resize @photo.jpg --content-type image/jpeg --priority 8
   jq -c . order.json | ` + s.opts.Name + ` dispatch order_placed - --group customer-7`,
@@ -51,6 +55,7 @@ prints the id of the first message, says so and succeeds.`,
 	f.Var(&w.at, "at", "when it is due (RFC 3339)")
 	f.IntVar(&w.priority, "priority", 0, "1 to 10, higher first (default 5)")
 	f.StringVar(&w.key, "key", "", "idempotency key: store at most one message of the type")
+	w.taken.flag(c)
 	f.Var(&w.window, "window", "how long --key stays taken; 0: while the message lives")
 	f.StringVar(&w.group, "group", "", "one at a time and in order with the others of the group")
 	f.Var(&w.expires, "expires", "no attempt starts later than that after now")
@@ -76,6 +81,9 @@ func (w *wishes) stamps(s *session, given func(string) bool) (stamps []symphony.
 	if given("window") && w.key == "" {
 		return nil, s.usage("give --key as well", "--window is nothing without a key")
 	}
+	if given("when-taken") && w.key == "" {
+		return nil, s.usage("give --key as well", "--when-taken is nothing without a key")
+	}
 	if given("delay") && given("at") {
 		return nil, s.usage("give one of them", "--delay and --at both say when it is due")
 	}
@@ -88,7 +96,11 @@ func (w *wishes) stamps(s *session, given func(string) bool) (stamps []symphony.
 	add("delay", symphony.Delay(time.Duration(w.delay)))
 	add("at", symphony.At(w.at.Time))
 	add("priority", symphony.Priority(w.priority))
-	add("key", symphony.IdempotencyKey(w.key, time.Duration(w.window)))
+	key, err := w.taken.stamp(s, w)
+	if err != nil {
+		return nil, err
+	}
+	add("key", key)
 	add("group", symphony.Group(w.group))
 	add("expires", symphony.Expires(time.Duration(w.expires)))
 	add("max-retries", symphony.MaxRetries(w.maxRetries))
@@ -158,7 +170,10 @@ func (s *session) send(cmd *cobra.Command, m symphony.Raw, stamps []symphony.Sta
 	if err != nil {
 		return err
 	}
-	if receipt.Duplicate {
+	switch {
+	case receipt.Replaced:
+		s.note("replaced: the message that has the key waits, and has this content now")
+	case receipt.Duplicate:
 		s.note("duplicate: that message has the key already, nothing was stored")
 	}
 	return s.show(receipt, func(out io.Writer) { fmt.Fprintln(out, receipt.ID) })

@@ -83,6 +83,8 @@ func (s *session) judge(err error) (code int, hint string) {
 		return ExitUsage, "the DSN is that of " + s.dsnFrom + " in the environment; --dsn goes before it"
 	case is(app.ErrDSN), is(symphony.ErrTooLarge), is(symphony.ErrUnsupported):
 		return ExitUsage, ""
+	case is(monitor.ErrHeld):
+		return ExitConflict, "its program may still be running; a minute after that has ended, somebody else can go on"
 	case is(monitor.ErrNotFound):
 		return ExitNotFound, ""
 	case is(symphony.ErrNotMigrated):

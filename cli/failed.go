@@ -12,10 +12,10 @@ import (
 )
 
 func (s *session) failed() *cobra.Command {
-	return s.group("failed", "Look at dead letters, retry and discard them", `
+	return s.group("failed", "Look at dead letters, retry, edit and discard them", `
 A dead letter is a message that no attempt could handle. It is kept whole until
 somebody retries or discards it.`,
-		s.failedList("list"), s.failedShow("show ID"), s.failedRetry("retry [ID…]"), s.failedDiscard("discard [ID…]"))
+		s.failedList("list"), s.failedGroups("groups"), s.failedShow("show ID"), s.failedEdit("edit ID BODY"), s.failedRetry("retry [ID…]"), s.failedDiscard("discard [ID…]"))
 }
 
 // symfonyNames are the commands under the names that users of Symfony look for.

@@ -19,6 +19,7 @@ const chunk = 500
 // A selection chooses dead letters.
 type selection struct {
 	typ, queue, reason, class string
+	fingerprint               string
 	since, until              past
 	limit                     count
 	all                       bool
@@ -30,6 +31,7 @@ func (sel *selection) flags(c *cobra.Command) {
 	f.StringVar(&sel.queue, "queue", "", "only of this queue")
 	f.StringVar(&sel.reason, "reason", "", "only with this reason, such as exhausted, permanent or unknown_type")
 	f.StringVar(&sel.class, "class", "", "only with this class of error")
+	f.StringVar(&sel.fingerprint, "fingerprint", "", "only those that failed alike, see failed groups")
 	f.Var(&sel.since, "since", "only failed since (RFC 3339, or how long ago: 90m)")
 	f.Var(&sel.until, "until", "only failed before (RFC 3339, or how long ago: 90m)")
 	f.Var(&sel.limit, "limit", "at most so many")
@@ -55,13 +57,13 @@ func symfonyFlags(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 
 func (sel *selection) filter() monitor.Filter {
 	return monitor.Filter{
-		Type: sel.typ, Queue: sel.queue, Reason: symphony.Reason(sel.reason), Class: sel.class,
+		Type: sel.typ, Queue: sel.queue, Reason: symphony.Reason(sel.reason), Class: sel.class, Fingerprint: sel.fingerprint,
 		Since: sel.since.Time, Until: sel.until.Time, Limit: int(sel.limit),
 	}
 }
 
 func (sel *selection) chooses() bool {
-	return sel.all || sel.typ != "" || sel.queue != "" || sel.reason != "" || sel.class != "" ||
+	return sel.all || sel.typ != "" || sel.queue != "" || sel.reason != "" || sel.class != "" || sel.fingerprint != "" ||
 		!sel.since.IsZero() || !sel.until.IsZero()
 }
 
@@ -156,6 +158,7 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 		}
 	}
 	results, errs := make([]result, 0, len(ids)), make([]error, 0, len(ids))
+	p := s.progress("dead letters")
 	for from := 0; from < len(ids) && err == nil; from += chunk {
 		part := ids[from:min(from+chunk, len(ids))]
 		said := make([]error, len(part))
@@ -171,7 +174,9 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 			results = append(results, s.result(id, word, said[i]))
 		}
 		errs = append(errs, said...)
+		p.set(int64(len(results)), int64(len(ids)))
 	}
+	p.end()
 	if shown := list(s, results, func() table { return resultTable(results) }); shown != nil {
 		return shown
 	}

@@ -54,6 +54,7 @@ func Statuses() []Status {
 const (
 	WaitingForGroup   = "group"   // another message of its group is first
 	WaitingForHandler = "handler" // no worker had a handler for its type
+	WaitingForResume  = "paused"  // its type is paused, and it was set aside for that. Others of the type may not have been yet
 )
 
 // A Record is one message as the store has it, in any state. Zero times and fields mean "not so".

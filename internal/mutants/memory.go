@@ -85,8 +85,8 @@ func memoryMutants() []mutant {
 		},
 		{
 			"a delay counts by the sender's clock", "memory", "send.go",
-			"		m.scheduled = roundUp(now.Add(env.Delay))\n",
-			"		m.scheduled = roundUp(time.Now().Add(env.Delay))\n",
+			"		return roundUp(now.Add(env.Delay))\n",
+			"		return roundUp(time.Now().Add(env.Delay))\n",
 			"delay/from acceptance",
 		},
 		{
@@ -181,7 +181,7 @@ func memoryMutants() []mutant {
 		},
 		{
 			"a repeated send stores twice", "memory", "send.go",
-			"	if t.messages[env.ID] != nil {\n		return env.ID, true\n	}\n",
+			"	if t.messages[env.ID] != nil {\n		return env.ID, true, false\n	}\n",
 			"",
 			"send/repeated",
 		},

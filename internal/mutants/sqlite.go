@@ -8,6 +8,25 @@ func sqliteMutants() []mutant {
 	}
 	return []mutant{
 		{
+			"a paused queue is claimed from", "sqlite", "claim.go",
+			"		if slices.Contains(p.queues, queue.Name) {\n			continue\n		}\n", "",
+			"pause/queue",
+		},
+		{
+			"messages of a paused type are claimed", "sqlite", "claim.go", "slices.Concat(c.Except, p.types)", "slices.Clone(c.Except)",
+			"pause/many",
+		},
+		{
+			"a page goes on behind what it did not show", "sqlite", "search.go",
+			"			page.Cursor = monitor.CursorAfter(all[len(all)-1].id)\n", "			page.Cursor = monitor.CursorAfter(symphony.ID(last))\n",
+			"search/pages",
+		},
+		{
+			"a message that is being handled is replaced", "sqlite", "change.go",
+			"	if m.status == monitor.Processing {\n		return true, in.q.exec(sqlHandOver", "	if false {\n		return true, in.q.exec(sqlHandOver",
+			"replace/running",
+		},
+		{
 			"the token is not checked on done", "sqlite", "settle.go", tokenCheck, unchecked("Completed"),
 			"verdict/lost to another/completed",
 		},

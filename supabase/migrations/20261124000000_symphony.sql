@@ -1,9 +1,9 @@
--- Symphony Messenger: the steps 1 to 4 of schema symphony, and its roles. Made by
+-- Symphony Messenger: the steps 1 to 6 of schema symphony, and its roles. Made by
 --   symphony migrate sql --supabase
 -- for a project of the Supabase command line:
 --   symphony migrate sql --supabase | supabase migration new symphony
 -- and after an upgrade, with only what is new:
---   symphony migrate sql --supabase --after 4 | supabase migration new symphony_upgrade
+--   symphony migrate sql --supabase --after 6 | supabase migration new symphony_upgrade
 
 -- Step 1: tables
 
@@ -315,31 +315,6 @@ create table symphony.messenger_transports (
 );
 comment on table symphony.messenger_transports is 'Transports added at run time.';
 
-create table symphony.messenger_schedules (
-  name         text        collate "C" primary key,
-  kind         text        not null check (kind in ('once', 'cron', 'interval')),
-  expression   text        not null,
-  timezone     text        not null default 'UTC',
-  message_type text        collate "C" not null,
-  body         bytea       not null,
-  content_type text        collate "C" not null default 'application/json',
-  queue_name   text        collate "C" not null default 'default',
-  stamps       jsonb       not null default '{}',
-  missed       text        not null default 'last',
-  overlap      text        not null default 'allow',
-  owner        text        not null default '',
-  enabled      boolean     not null default true,
-  next_run_at  timestamptz,
-  last_run_at  timestamptz,
-  run_count    bigint      not null default 0,
-  max_runs     bigint,
-  created_at   timestamptz not null default pg_catalog.now(),
-  updated_at   timestamptz not null default pg_catalog.now()
-);
-create index messenger_schedules_next on symphony.messenger_schedules (next_run_at) where enabled;
-comment on table symphony.messenger_schedules is 'Schedules: once, cron, interval.';
-comment on index symphony.messenger_schedules_next is 'What runs next.';
-
 create function symphony.messenger_touch() returns trigger language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   new.updated_at := clock_timestamp();
@@ -347,11 +322,9 @@ begin
 end $$;
 comment on function symphony.messenger_touch() is 'Sets updated_at.';
 create trigger messenger_transports_touch before update on symphony.messenger_transports for each row execute function symphony.messenger_touch();
-create trigger messenger_schedules_touch before update on symphony.messenger_schedules for each row execute function symphony.messenger_touch();
 comment on trigger messenger_transports_touch on symphony.messenger_transports is 'Sets updated_at.';
-comment on trigger messenger_schedules_touch on symphony.messenger_schedules is 'Sets updated_at.';
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (1, 'tables', clock_timestamp(), 3);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (1, 'tables', clock_timestamp(), 6);
 
 -- Step 2: functions
 
@@ -759,7 +732,7 @@ end $$;
 comment on function symphony.messenger_partition(interval) is 'Makes the next partitions of the history and drops old ones; returns how many rows it deleted that had none.';
 select symphony.messenger_partition('24 hours');
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (2, 'functions', clock_timestamp(), 3);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (2, 'functions', clock_timestamp(), 6);
 
 -- Step 3: api
 
@@ -1068,11 +1041,7 @@ select fingerprint, message_type, error_class, reason, count(*) as count, min(fa
 from symphony.messenger_failed_messages group by 1, 2, 3, 4;
 comment on view symphony.messenger_failed_summary is 'Dead letters that failed alike.';
 
-create view symphony.messenger_schedules_summary as
-select name, kind, expression, timezone, message_type, enabled, next_run_at, last_run_at, run_count, max_runs from symphony.messenger_schedules;
-comment on view symphony.messenger_schedules_summary is 'What runs when.';
-
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (3, 'api', clock_timestamp(), 3);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (3, 'api', clock_timestamp(), 6);
 
 -- Step 4: roles
 
@@ -1192,7 +1161,324 @@ end $$;
 comment on function symphony.dispatch_row() is
   'For a trigger AFTER INSERT … FOR EACH ROW on a table of yours: sends the row as a message in the same transaction. Arguments: message type, queue, and the column whose value is the idempotency key. Values of types that do not come with the server are sent as text, arrays of them as arrays of text.';
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (4, 'roles', clock_timestamp(), 3);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (4, 'roles', clock_timestamp(), 6);
+
+-- Step 5: monitor
+
+do $$ begin
+  if pg_catalog.to_regnamespace('"symphony"') is null then
+    create schema "symphony";
+  end if;
+end $$;
+create table if not exists symphony.messenger_migrations (
+  version integer primary key, name text not null, applied_at timestamptz not null, oldest_compatible integer not null);
+comment on table symphony.messenger_migrations is 'The steps that made this schema what it is.';
+comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.';
+
+-- What people need to look at the queue and to repair it.
+
+comment on column symphony.messenger_messages.waiting_for is
+  'Why it cannot be claimed although it is pending (group, or paused: its type is), or why it is scheduled again (handler).';
+
+-- Messages of a paused queue stay where they are: no claim looks there. Those of a paused type are among others, and are taken out of
+-- the index that claims walk, in small steps, as they come near its begin.
+create table symphony.messenger_pauses (
+  kind       text        collate "C" not null check (kind in ('queue', 'type')),
+  name       text        collate "C" not null,
+  paused_at  timestamptz not null,
+  paused_by  text        not null default '',
+  resumed_at timestamptz,
+  primary key (kind, name)
+);
+comment on table symphony.messenger_pauses is 'Queues and types that no worker takes messages of.';
+comment on column symphony.messenger_pauses.kind is 'queue or type.';
+comment on column symphony.messenger_pauses.paused_by is 'Who wanted it, for people.';
+comment on column symphony.messenger_pauses.resumed_at is 'When the pause ended; its messages are being made claimable again.';
+
+create index messenger_messages_paused on symphony.messenger_messages (message_type, seq) where waiting_for = 'paused';
+comment on index symphony.messenger_messages_paused is 'What waits for its type to be resumed.';
+insert into symphony.messenger_state (name) values ('pauses');
+comment on column symphony.messenger_state.at is 'vacuum and pauses: when somebody began it last.';
+
+create table symphony.messenger_minutes (
+  at           timestamptz not null,
+  queue_name   text        collate "C" not null,
+  message_type text        collate "C" not null,
+  completed    bigint      not null default 0,
+  retried      bigint      not null default 0,
+  failed       bigint      not null default 0,
+  other        bigint      not null default 0,
+  wait         bigint[]    not null default '{}',
+  run          bigint[]    not null default '{}',
+  primary key (at, queue_name, message_type)
+) with (fillfactor = 50);
+comment on table symphony.messenger_minutes is 'What workers did in each minute. They write what they did every two seconds; counts of messages are in messenger_counts.';
+comment on column symphony.messenger_minutes.at is 'The begin of the minute.';
+comment on column symphony.messenger_minutes.retried is 'Attempts that failed, and were to be repeated.';
+comment on column symphony.messenger_minutes.failed is 'Attempts after which the message was a dead letter.';
+comment on column symphony.messenger_minutes.other is 'Attempts that ended in any other way: snoozed, cancelled, put back.';
+comment on column symphony.messenger_minutes.wait is
+  'How many waited how long from being due to being claimed: below 128 microseconds, then four ranges for each doubling.';
+comment on column symphony.messenger_minutes.run is 'How many ran how long, in the same ranges.';
+
+create function symphony.messenger_add(_a bigint[], _b bigint[]) returns bigint[]
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+  select coalesce(array_agg(coalesce(x.a, 0) + coalesce(x.b, 0) order by x.n), '{}') from unnest(_a, _b) with ordinality as x(a, b, n)
+$$;
+comment on function symphony.messenger_add(bigint[], bigint[]) is 'Adds two arrays, element by element.';
+
+create table symphony.messenger_bulks (
+  id          uuid        not null primary key,
+  state       text        collate "C" not null check (state in ('running', 'done', 'aborted')),
+  document    jsonb       not null,
+  holder      text        not null default '',
+  held_until  timestamptz not null,
+  aborted     boolean     not null default false,
+  created_at  timestamptz not null,
+  updated_at  timestamptz not null,
+  finished_at timestamptz
+);
+comment on table symphony.messenger_bulks is 'Changes of many messages at once: what they do, and how far they are.';
+comment on column symphony.messenger_bulks.document is 'The action, the messages it is about, and its progress.';
+comment on column symphony.messenger_bulks.holder is 'Who runs it, until held_until.';
+comment on column symphony.messenger_bulks.aborted is 'Somebody has asked whoever runs it to stop.';
+
+create function symphony.messenger_body_is(_content_type text, _body bytea, _path text[], _value text) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  -- As json and not as jsonb: numbers stay as they are written, and are never computed.
+  return _content_type = 'application/json' and coalesce(convert_from(_body, 'UTF8')::json #>> _path = _value, false);
+exception when others then
+  return false; -- not text, or not JSON
+end $$;
+comment on function symphony.messenger_body_is(text, bytea, text[], text) is 'Whether a body is JSON and has a value at a path.';
+
+-- messenger_replace does what a sender wants with messages that have his idempotency keys. One that waits gets the new content, and with debounce the
+-- new time: replaced. One that is being handled loses its key, so that the new message can be stored: passed. One that has ended keeps
+-- its key as long as that is taken: gone.
+create function symphony.messenger_replace(_holders uuid[], _actions text[], _ats timestamptz[], _delays bigint[], _priorities smallint[], _max_retries bigint[],
+  _headers jsonb[], _tags text[], _versions bigint[], _content_types text[], _bodies bytea[])
+returns table (n integer, fate text)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+declare
+  _now timestamptz := symphony.clock();
+  _new record;
+  _old record;
+  _due timestamptz;
+  _becomes symphony.messenger_status;
+  _waits text;
+begin
+  for _new in
+    select i.* from unnest(_holders, _actions, _ats, _delays, _priorities, _max_retries, _headers, _tags, _versions, _content_types, _bodies) with ordinality
+      as i(holder, action, at, delay, priority, max_retries, headers, tags, version, content_type, body, n)
+    order by i.holder, i.n
+  loop
+    n := _new.n;
+    select m.token, m.status, m.waiting_for, m.queue_name, m.message_type, m.subscriber, m.group_key, m.idempotency_key into _old
+      from symphony.messenger_messages m where m.id = _new.holder for update;
+    if not found then
+      fate := 'gone';
+    elsif _old.token is not null then
+      fate := 'passed';
+      delete from symphony.messenger_keys k where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key
+        and k.message_id = _new.holder;
+    else
+      fate := 'replaced';
+      update symphony.messenger_messages m set priority = _new.priority, max_retries = _new.max_retries, headers = _new.headers, tags = _new.tags::text[],
+        version = _new.version, content_type = _new.content_type, body = _new.body
+        where m.id = _new.holder;
+      update symphony.messenger_keys k set body_hash = sha256(_new.body)
+        where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key and k.message_id = _new.holder;
+      if _new.action = 'debounce' then
+        _due := case when _new.delay > 0 then _now + _new.delay * interval '1 millisecond' else greatest(_new.at, _now) end;
+        _becomes := case when _due > _now then 'scheduled' else 'pending' end;
+        _waits := case when _due <= _now and _old.group_key is not null and not exists (select from symphony.messenger_groups g
+          where g.queue_name = _old.queue_name and g.group_key = _old.group_key and g.holder = _new.holder) then 'group' end;
+        update symphony.messenger_messages m set available_at = _due, scheduled_at = nullif(_due, _now), status = _becomes, waiting_for = _waits
+          where m.id = _new.holder;
+        if _waits is not null then
+          insert into symphony.messenger_group_wakes (queue_name, group_key) values (_old.queue_name, _old.group_key);
+        end if;
+        insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, no_handler)
+          values (_old.queue_name, _old.message_type, (_becomes = 'pending')::int - (_old.status = 'pending')::int,
+            (_becomes = 'scheduled')::int - (_old.status = 'scheduled')::int, -(coalesce(_old.waiting_for, '') = 'handler')::int);
+      end if;
+    end if;
+    return next;
+  end loop;
+end $$;
+comment on function symphony.messenger_replace(uuid[], text[], timestamptz[], bigint[], smallint[], bigint[], jsonb[], text[], bigint[], text[], bytea[]) is
+  'Gives messages that wait the content of others with the same idempotency keys; returns what became of each: replaced, passed or gone.';
+
+-- Views for people. What they show may be read by those who look.
+
+create view symphony.messenger_paused as
+select kind, name, paused_at, paused_by, resumed_at is not null as resuming from symphony.messenger_pauses;
+comment on view symphony.messenger_paused is 'Queues and types that no worker takes messages of.';
+
+create view symphony.messenger_rates as
+select at, queue_name, message_type, completed, retried, failed, other from symphony.messenger_minutes;
+comment on view symphony.messenger_rates is 'How many attempts ended how in each minute, as workers have written it; the last minute is not over.';
+
+create view symphony.messenger_bulks_summary as
+select id, document ->> 'action' as action, state, (document ->> 'done')::bigint as done, (document ->> 'refused')::bigint as refused,
+  (document ->> 'at_most')::bigint as at_most, document ->> 'by' as by, created_at, updated_at, finished_at
+from symphony.messenger_bulks;
+comment on view symphony.messenger_bulks_summary is 'Changes of many messages at once, and how far they are.';
+
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (5, 'monitor', clock_timestamp(), 6);
+
+-- Step 6: schedules
+
+do $$ begin
+  if pg_catalog.to_regnamespace('"symphony"') is null then
+    create schema "symphony";
+  end if;
+end $$;
+create table if not exists symphony.messenger_migrations (
+  version integer primary key, name text not null, applied_at timestamptz not null, oldest_compatible integer not null);
+comment on table symphony.messenger_migrations is 'The steps that made this schema what it is.';
+comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.';
+
+-- Schedules, and what became of their ticks.
+
+create table symphony.messenger_schedules (
+  name           text        collate "C" not null,
+  owner          text        not null,
+  next_run_at    timestamptz,
+  last_tick_at   timestamptz,
+  last_run_at    timestamptz,
+  created_at     timestamptz not null default symphony.clock(),
+  updated_at     timestamptz not null default symphony.clock(),
+  edited_at      timestamptz,
+  dropped_at     timestamptz,
+  anchor_at      timestamptz,
+  from_at        timestamptz,
+  until_at       timestamptz,
+  run_count      bigint      not null default 0,
+  missed_count   bigint      not null default 0,
+  skipped_count  bigint      not null default 0,
+  max_runs       bigint      not null default 0 check (max_runs >= 0),
+  missed_window  interval    not null default '0' check (missed_window >= '0'),
+  jitter         interval    not null default '0' check (jitter between '0' and '24 hours'),
+  enabled        boolean     not null default true,
+  kind           text        collate "C" not null check (kind in ('once', 'cron', 'interval', 'custom')),
+  missed         text        collate "C" not null default 'last' check (missed in ('skip', 'last', 'all')),
+  overlap        text        collate "C" not null default 'allow' check (overlap in ('allow', 'skip', 'queue', 'cancel')),
+  expression     text        not null check (octet_length(expression) between 1 and 255),
+  timezone       text        not null default '',
+  declared       text        not null default '',
+  excluded       jsonb,
+  last_messages  uuid[],
+  last_error     text,
+  queue_name     text        collate "C" not null default 'default',
+  message_type   text        collate "C" not null,
+  content_type   text        collate "C" not null default 'application/json',
+  stamps         jsonb       not null default '{}',
+  body           bytea       not null,
+  constraint messenger_schedules_pkey primary key (name)
+) with (
+  fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0
+);
+create index messenger_schedules_next on symphony.messenger_schedules (next_run_at) where enabled;
+comment on table symphony.messenger_schedules is 'Schedules: once, cron, interval, or a trigger in Go. Programs declare theirs; see messenger_schedules_summary for how they stand.';
+comment on column symphony.messenger_schedules.name is 'Unique, whoever owns it.';
+comment on column symphony.messenger_schedules.owner is 'The program that declares it.';
+comment on column symphony.messenger_schedules.next_run_at is 'The next tick; null: there is none. To change it runs the schedule at that time once, out of turn.';
+comment on column symphony.messenger_schedules.last_tick_at is 'The last tick that fired.';
+comment on column symphony.messenger_schedules.last_run_at is 'When it last dispatched something, for a tick or because somebody asked for it.';
+comment on column symphony.messenger_schedules.updated_at is 'When what it says was last changed.';
+comment on column symphony.messenger_schedules.edited_at is 'Since when it differs by hand from what its owner declares.';
+comment on column symphony.messenger_schedules.dropped_at is 'When its owner declared it no more.';
+comment on column symphony.messenger_schedules.anchor_at is 'The first tick of an interval, from which all are counted; null: 1970.';
+comment on column symphony.messenger_schedules.from_at is 'No tick before.';
+comment on column symphony.messenger_schedules.until_at is 'No tick at or after.';
+comment on column symphony.messenger_schedules.run_count is 'Ticks that fired.';
+comment on column symphony.messenger_schedules.missed_count is 'Ticks that nobody could fire in time.';
+comment on column symphony.messenger_schedules.skipped_count is 'Ticks that did not run because the message of one before still lived.';
+comment on column symphony.messenger_schedules.max_runs is 'Ticks that fire, all in all; 0: no bound.';
+comment on column symphony.messenger_schedules.missed_window is 'How late a run may be; 0: any time, and a minute when missed is skip.';
+comment on column symphony.messenger_schedules.jitter is 'Each message is due up to that much after its tick.';
+comment on column symphony.messenger_schedules.enabled is 'False: paused until somebody resumes it.';
+comment on column symphony.messenger_schedules.kind is 'How expression is read.';
+comment on column symphony.messenger_schedules.missed is 'Which missed runs are made up: none (skip), the last, or all.';
+comment on column symphony.messenger_schedules.overlap is 'What happens while the message of a tick before lives.';
+comment on column symphony.messenger_schedules.expression is 'A time, a cron expression, or a duration as Go writes it, such as 1h30m.';
+comment on column symphony.messenger_schedules.timezone is 'Of a cron expression: an IANA name.';
+comment on column symphony.messenger_schedules.declared is 'A fingerprint of what the owner declared last.';
+comment on column symphony.messenger_schedules.excluded is 'Periods without ticks: [{"from": …, "until": …}].';
+comment on column symphony.messenger_schedules.last_messages is 'The messages of its last run, and those before of which it knows that they lived then.';
+comment on column symphony.messenger_schedules.last_error is 'Why it could not fire.';
+comment on column symphony.messenger_schedules.stamps is 'What its messages get: priority, group, expires (ms), max_retries, headers, tags, version.';
+comment on column symphony.messenger_schedules.body is 'Of its messages, the same at each tick.';
+comment on index symphony.messenger_schedules_next is 'What runs next.';
+
+create trigger messenger_schedules_touch before update of owner, anchor_at, from_at, until_at, max_runs, missed_window, jitter, enabled, kind, missed,
+  overlap, expression, timezone, excluded, queue_name, message_type, content_type, stamps, body
+  on symphony.messenger_schedules for each row execute function symphony.messenger_touch();
+comment on trigger messenger_schedules_touch on symphony.messenger_schedules is 'Sets updated_at, when more changes than ticks do.';
+
+-- What became of ticks. The primary key makes it impossible that one fires twice.
+create table symphony.messenger_ticks (
+  schedule_name text        collate "C" not null,
+  tick_at       timestamptz not null,
+  outcome       text        collate "C" not null check (outcome in ('fired', 'manual', 'missed', 'skipped')),
+  recorded_at   timestamptz not null,
+  until_at      timestamptz,
+  runs          bigint      not null default 1,
+  backfill      boolean     not null default false,
+  message_ids   uuid[],
+  constraint messenger_ticks_pkey primary key (schedule_name, tick_at, outcome)
+) with (
+  autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0
+);
+comment on table symphony.messenger_ticks is 'What became of the ticks of schedules, written in the transaction of the message. Of each schedule and outcome the last hundred or so are kept.';
+comment on column symphony.messenger_ticks.schedule_name is 'messenger_schedules.name.';
+comment on column symphony.messenger_ticks.tick_at is 'The time for which the run was planned; of one that somebody asked for, when.';
+comment on column symphony.messenger_ticks.outcome is 'fired; manual: somebody asked for it; missed: nobody could fire it in time; skipped: because of an overlap.';
+comment on column symphony.messenger_ticks.recorded_at is 'When it fired, or was found to be missed.';
+comment on column symphony.messenger_ticks.until_at is 'Several ticks in a row were missed: the last of them.';
+comment on column symphony.messenger_ticks.runs is 'How many ticks these are.';
+comment on column symphony.messenger_ticks.backfill is 'Somebody asked for it afterwards.';
+comment on column symphony.messenger_ticks.message_ids is 'Its messages: for the handler and each subscriber.';
+
+create view symphony.messenger_schedules_summary as
+select s.name, s.owner, s.kind, s.expression, s.timezone, s.queue_name, s.message_type, s.enabled,
+  case when s.dropped_at is not null then 'dropped' when not s.enabled then 'paused' when s.next_run_at is null then 'ended' else 'active' end as state,
+  s.next_run_at, s.last_tick_at, s.last_run_at, s.run_count, s.max_runs, s.missed_count, s.skipped_count, s.missed, s.overlap,
+  case when s.enabled and s.next_run_at is not null then greatest(symphony.clock() - s.next_run_at, interval '0') end as lag,
+  (select t.recorded_at - t.tick_at from symphony.messenger_ticks t
+    where t.schedule_name = s.name and t.tick_at = s.last_tick_at and t.outcome = 'fired') as last_lag,
+  s.last_messages[cardinality(s.last_messages)] as last_message_id,
+  (select o.status from symphony.messenger_overview o where o.id = s.last_messages[cardinality(s.last_messages)] limit 1) as last_message_status,
+  s.last_error, s.edited_at
+from symphony.messenger_schedules s;
+comment on view symphony.messenger_schedules_summary is 'How schedules stand: lag is how long the next tick has been due, last_lag how late the last one fired, and last_message_id the message it made last.';
+
+-- messenger_cancel_previous cancels messages of ticks before. One that somebody else is about to end or to complete is not waited
+-- for long: whoever fires schedules must not be held up by a transaction of a handler's.
+create function symphony.messenger_cancel_previous(_ids uuid[], _history text, _transport text) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  _id uuid;
+  _cancelled integer := 0;
+begin
+  for _id in select distinct i from unnest(_ids) i order by 1 loop
+    begin
+      perform from symphony.messenger_messages m where m.id = _id for update nowait;
+      if symphony.messenger_cancel(_id, _history, _transport) is not null then
+        _cancelled := _cancelled + 1;
+      end if;
+    exception when lock_not_available then
+      null;
+    end;
+  end loop;
+  return _cancelled;
+end $$;
+comment on function symphony.messenger_cancel_previous(uuid[], text, text) is 'Cancels the messages of ticks before, as far as nobody has locked them; returns how many.';
+
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (6, 'schedules', clock_timestamp(), 6);
 
 -- The roles for a schema, named after it. Roles belong to the whole cluster, and who makes them needs CREATEROLE: this is no step of the
 -- migration. It may run before the first step, then it also makes the schema, or at any time after, and again at any time.
@@ -1355,7 +1641,7 @@ begin
       from relations c where _owner is not null and c.readable and not c.relispartition
       union all select 3, format('grant execute on function %s to %s, %s', p.name, _worker, _admin) from functions p where _owner is not null
       union all select 3, format('grant execute on function %s to %s', p.name, _reader) from functions p
-      where _owner is not null and p.proname in ('clock', 'messenger_json')
+      where _owner is not null and p.proname in ('clock', 'messenger_json', 'messenger_body_is')
       union all select 3, format('grant execute on function %s to %s', p.name, _enqueue) from functions p
       where _owner is not null and p.proname in ('dispatch', 'dispatch_bytes', 'dispatch_row', 'wake')
       union all select 3, format('create policy messenger_rows on %s to %s, %s using (true) with check (true)', c.name, _worker, _admin) from relations c

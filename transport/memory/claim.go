@@ -105,14 +105,14 @@ func (t *Transport) claim(c symphony.Claim, now time.Time) []symphony.Delivery {
 	var got []*message
 	for _, qc := range c.Queues {
 		q := t.queues[qc.Name]
-		if q == nil {
+		if q == nil || t.paused(monitor.PausedQueue, q.name) {
 			continue
 		}
 		most := c.Max - len(got)
 		if qc.Max > 0 {
 			most = min(most, qc.Max)
 		}
-		got = q.take(got, most, c.Except)
+		got = q.take(got, most, func(k *kind) bool { return slices.Contains(c.Except, k.name) || t.paused(monitor.PausedType, k.name) })
 	}
 	if len(got) == 0 {
 		return nil
@@ -127,10 +127,10 @@ func (t *Transport) claim(c symphony.Claim, now time.Time) []symphony.Delivery {
 }
 
 // take appends up to most ready messages to got, the first ones first.
-func (q *queue) take(got []*message, most int, except []string) []*message {
+func (q *queue) take(got []*message, most int, except func(*kind) bool) []*message {
 	var from []*kind
 	for _, k := range q.kinds {
-		if len(k.ready.items) > 0 && !slices.Contains(except, k.name) {
+		if len(k.ready.items) > 0 && !except(k) {
 			from = append(from, k)
 		}
 	}

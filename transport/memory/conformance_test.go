@@ -15,3 +15,5 @@ func open(testing.TB) transporttest.Store {
 func TestConformance(t *testing.T) { transporttest.Run(t, open) }
 
 func BenchmarkTransport(b *testing.B) { transporttest.Benchmark(b, open) }
+
+func BenchmarkMonitor(b *testing.B) { transporttest.BenchmarkMonitor(b, open) }

@@ -12,17 +12,18 @@ import (
 
 // A worker is one that holds messages. All its leases end together: its heartbeat renews them all.
 type worker struct {
-	name  string
-	lease time.Duration // what its claims ask for
-	until int64
-	held  map[symphony.Token]*message
+	name    string
+	lease   time.Duration // what its claims ask for
+	started int64
+	until   int64
+	held    map[symphony.Token]*message
 }
 
 // worker notes that c.Worker lives, and for how long.
 func (t *Transport) worker(c symphony.Claim, now time.Time) *worker {
 	w := t.workers[c.Worker]
 	if w == nil {
-		w = &worker{name: c.Worker, held: make(map[symphony.Token]*message)}
+		w = &worker{name: c.Worker, started: now.UnixMilli(), held: make(map[symphony.Token]*message)}
 		t.workers[c.Worker] = w
 	}
 	w.lease = c.Lease

@@ -86,21 +86,24 @@ func (m *message) matches(f monitor.Filter) bool {
 // RetryFailed implements [monitor.DeadLetters]. The expiry of a message does not hold any more: whoever
 // retries it wants it done.
 func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
-	return t.eachLetter(ctx, ids, "retry", func(m *message, now time.Time) error {
-		ms := now.UnixMilli()
-		if holder, taken := t.retake(m, ms); taken {
-			return &monitor.KeyTakenError{Key: m.env.Key, Holder: holder}
-		}
-		t.unbury(m)
-		m.retries, m.crashes, m.unhandled, m.reason, m.expires, m.finished = 0, 0, 0, "", 0, 0
-		t.accepted++
-		m.seq, m.available = t.accepted, ms
-		if m.env.Group != "" {
-			m.grp = m.kind.queue.group(m.env.Group)
-		}
-		t.enqueue(m, now)
-		return nil
-	})
+	return t.eachLetter(ctx, ids, "retry", t.revive)
+}
+
+// revive puts a dead letter back into its queue, unless its key has passed to another message.
+func (t *Transport) revive(m *message, now time.Time) error {
+	ms := now.UnixMilli()
+	if holder, taken := t.retake(m, ms); taken {
+		return &monitor.KeyTakenError{Key: m.env.Key, Holder: holder}
+	}
+	t.unbury(m)
+	m.retries, m.crashes, m.unhandled, m.reason, m.expires, m.finished = 0, 0, 0, "", 0, 0
+	t.accepted++
+	m.seq, m.available = t.accepted, ms
+	if m.env.Group != "" {
+		m.grp = m.kind.queue.group(m.env.Group)
+	}
+	t.enqueue(m, now)
+	return nil
 }
 
 // DiscardFailed implements [monitor.DeadLetters].
@@ -158,7 +161,16 @@ func (t *Transport) Counts(ctx context.Context) (monitor.Counts, error) {
 			}
 		}
 	}
-	if oldest := t.oldest.next(); oldest != never {
+	oldest := t.oldest.next()
+	if len(t.pauses) > 0 {
+		oldest = never
+		for _, m := range t.oldest.items {
+			if !t.paused(monitor.PausedQueue, m.env.Queue) && !t.paused(monitor.PausedType, m.env.Type) {
+				oldest = min(oldest, m.available)
+			}
+		}
+	}
+	if oldest != never {
 		all.OldestReady = now.Sub(timeOf(oldest))
 	}
 	return all, nil

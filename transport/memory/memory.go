@@ -31,6 +31,7 @@ type Transport struct {
 	keys          map[keyName]*key
 	workers       map[string]*worker
 	waiters       map[*waiter]struct{}
+	pauses        map[pauseName]monitor.Pause
 
 	due      index     // scheduled, the next one first
 	oldest   index     // ready, the longest due first
@@ -57,6 +58,12 @@ var (
 	_ monitor.Canceller          = (*Transport)(nil)
 	_ monitor.Counter            = (*Transport)(nil)
 	_ schedule.Store             = (*Transport)(nil)
+	_ monitor.Lister             = (*Transport)(nil)
+	_ monitor.Grouper            = (*Transport)(nil)
+	_ monitor.Changer            = (*Transport)(nil)
+	_ monitor.Editor             = (*Transport)(nil)
+	_ monitor.Pauser             = (*Transport)(nil)
+	_ monitor.Crew               = (*Transport)(nil)
 )
 
 // never is later than every time of the store.
@@ -64,7 +71,7 @@ const never = 1<<63 - 1
 
 // Capabilities says that messages can have every wish, but cannot be sent in somebody's transaction.
 func (t *Transport) Capabilities() symphony.Capabilities {
-	return symphony.Capabilities{MaxDelay: never, Priority: true, Expiry: true, Idempotency: true, Group: true}
+	return symphony.Capabilities{MaxDelay: never, Priority: true, Expiry: true, Idempotency: true, Replace: true, Group: true}
 }
 
 // begin locks t for one operation that ctx allows, and brings the store up to the moment of it: the
@@ -82,6 +89,7 @@ func (t *Transport) begin(ctx context.Context) (now time.Time, err error) {
 		t.keys = make(map[keyName]*key)
 		t.workers = make(map[string]*worker)
 		t.waiters = make(map[*waiter]struct{})
+		t.pauses = make(map[pauseName]monitor.Pause)
 		t.due = index{kind: byDue}
 		t.oldest = index{kind: byAge}
 		t.expiring = index{kind: byExpiry}

@@ -36,7 +36,7 @@ func (t *Transport) Update(ctx context.Context, sel schedule.Selection, decide f
 			return u, err
 		}
 		for i := range changes {
-			t.change(&changes[i], now)
+			t.changeSchedules(&changes[i], now)
 		}
 	}
 	if sel.Due != nil {
@@ -94,7 +94,7 @@ func (t *Transport) alive(e *schedule.Entry) {
 	}
 }
 
-func (t *Transport) change(c *schedule.Change, now time.Time) {
+func (t *Transport) changeSchedules(c *schedule.Change, now time.Time) {
 	s := &t.schedules
 	if s.entries == nil {
 		s.entries, s.ticks = make(map[string]schedule.Entry), make(map[string][]schedule.Tick)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
 )
 
 // Send implements [symphony.Transport]. It refuses an envelope that the rules of names, priorities
@@ -56,13 +57,13 @@ func check(env *symphony.Envelope) error {
 func (t *Transport) fanOut(env *symphony.Envelope, now time.Time) symphony.Receipt {
 	subs := t.subscriptions[env.Type]
 	if env.Subscriber != "" || len(subs) == 0 {
-		id, stored := t.accept(env, now)
-		return symphony.Receipt{ID: id, Duplicate: !stored}
+		id, stored, replaced := t.accept(env, now)
+		return symphony.Receipt{ID: id, Duplicate: !stored, Replaced: replaced}
 	}
 	var r symphony.Receipt
 	r.Duplicate = true
 	for i := range subs {
-		id, stored := t.accept(subs[i].Copy(env), now)
+		id, stored, replaced := t.accept(subs[i].Copy(env), now)
 		if i == 0 {
 			r.ID = id
 		}
@@ -70,27 +71,32 @@ func (t *Transport) fanOut(env *symphony.Envelope, now time.Time) symphony.Recei
 			r.Copies = append(r.Copies, id)
 		}
 		r.Duplicate = r.Duplicate && !stored
+		r.Replaced = r.Replaced || replaced
 	}
 	return r
 }
 
 // accept stores env, unless it has done so before or another message has its key. It returns the ID
-// of the message that there is now, and false when that is another one.
-func (t *Transport) accept(env *symphony.Envelope, now time.Time) (id symphony.ID, own bool) {
+// of the message that there is now, whether that is its own, and else whether it has the content of env.
+func (t *Transport) accept(env *symphony.Envelope, now time.Time) (id symphony.ID, own, replaced bool) {
 	if t.messages[env.ID] != nil {
-		return env.ID, true
+		return env.ID, true, false
 	}
 	if holder, taken := t.take(env, now); taken {
-		return holder, holder == env.ID
+		m := t.messages[holder]
+		switch {
+		case holder == env.ID || env.WhenTaken == symphony.KeepFirst || m == nil || !live(m.status):
+			return holder, holder == env.ID, false
+		case m.status != monitor.Processing:
+			t.replace(m, env, now)
+			return holder, false, true
+		}
+		t.hold(env, now)
 	}
 	ms := now.UnixMilli()
 	t.accepted++
 	m := &message{env: clone(env), seq: t.accepted, created: ms, available: ms, kind: t.kind(env.Queue, env.Type)}
-	if env.Delay > 0 {
-		m.scheduled = roundUp(now.Add(env.Delay))
-	} else if !env.At.IsZero() {
-		m.scheduled = roundUp(env.At)
-	}
+	m.scheduled = scheduled(env, now)
 	m.available = max(m.available, m.scheduled)
 	if env.Expires > 0 {
 		m.expires = roundUp(now.Add(env.Expires))
@@ -100,7 +106,42 @@ func (t *Transport) accept(env *symphony.Envelope, now time.Time) (id symphony.I
 	}
 	t.messages[env.ID] = m
 	t.enqueue(m, now)
-	return env.ID, true
+	return env.ID, true, false
+}
+
+// replace gives m, which waits, the content of env, and its time if that is to be debounced.
+func (t *Transport) replace(m *message, env *symphony.Envelope, now time.Time) {
+	x := m.in[byOrder]
+	if x != nil {
+		x.remove(m)
+	}
+	own := clone(m.env)
+	from := clone(env)
+	own.Body, own.ContentType, own.Version, own.Headers, own.Tags = from.Body, from.ContentType, from.Version, from.Headers, from.Tags
+	own.Priority, own.MaxRetries = from.Priority, from.MaxRetries
+	m.env = own
+	if x != nil {
+		x.add(m)
+	}
+	if env.WhenTaken != symphony.DebounceWaiting {
+		return
+	}
+	m.leave()
+	m.waitFor("")
+	m.scheduled = scheduled(env, now)
+	m.available = max(now.UnixMilli(), m.scheduled)
+	t.enqueue(m, now)
+}
+
+// scheduled returns the time that env asks for; zero: at once.
+func scheduled(env *symphony.Envelope, now time.Time) int64 {
+	switch {
+	case env.Delay > 0:
+		return roundUp(now.Add(env.Delay))
+	case !env.At.IsZero():
+		return roundUp(env.At)
+	}
+	return 0
 }
 
 // Subscribe implements [symphony.SubscriptionStore].

@@ -29,6 +29,7 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		return nil, t.fail("receive from", ended(ctx, err))
 	}
 	t.service.start()
+	t.meet(ctx, c)
 	poll, told := firstPoll, false
 	var looked time.Time
 	var next time.Duration
@@ -322,13 +323,13 @@ func withRoom(queues []symphony.QueueClaim, took map[string]int) (rest []symphon
 
 // A leased is a row that was claimed.
 type leased struct {
-	place           pgtype.TID
-	seq, token      int64
-	env             *symphony.Envelope
-	locked, created time.Time
-	expires         *time.Time
-	unhandled       int
-	begun           time.Time // by this process's clock
+	place                pgtype.TID
+	seq, token           int64
+	env                  *symphony.Envelope
+	locked, created, due time.Time
+	expires              *time.Time
+	unhandled            int
+	begun                time.Time // by this process's clock
 }
 
 func (l *leased) scan(rows pgx.Rows) error {
@@ -338,7 +339,7 @@ func (l *leased) scan(rows pgx.Rows) error {
 	var most *int64
 	var key, group *string
 	var headers []byte
-	err := rows.Scan(&l.place, &l.seq, (*[16]byte)(&env.ID), &env.Fence, &l.created, &l.locked, &l.expires, &env.Priority, &retries, &env.Crashes, &l.unhandled,
+	err := rows.Scan(&l.place, &l.seq, (*[16]byte)(&env.ID), &env.Fence, &l.created, &l.locked, &l.due, &l.expires, &env.Priority, &retries, &env.Crashes, &l.unhandled,
 		&env.Version, &most, &env.Queue, &env.Type, &env.Subscriber, &env.ContentType, &key, &group, &headers, &env.Tags, &env.Body)
 	if err != nil {
 		return err
@@ -366,7 +367,7 @@ func text(s *string) string {
 }
 
 func (l *leased) delivery(lease time.Duration) symphony.Delivery {
-	d := symphony.Delivery{Envelope: l.env, Token: l.name(), ClaimedAt: l.locked.UTC(), Until: l.begun.Add(lease), Unhandled: l.unhandled}
+	d := symphony.Delivery{Envelope: l.env, Token: l.name(), DueAt: l.due.UTC(), ClaimedAt: l.locked.UTC(), Until: l.begun.Add(lease), Unhandled: l.unhandled}
 	if l.expires != nil {
 		d.Deadline = l.begun.Add(l.expires.Sub(l.locked))
 		l.env.Expires = l.expires.Sub(l.created)

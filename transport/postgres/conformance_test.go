@@ -56,3 +56,5 @@ func storeAt(tb testing.TB, dsn string, owner *Transport) transporttest.Store {
 func TestConformance(t *testing.T) { transporttest.Run(t, openStore) }
 
 func BenchmarkTransport(b *testing.B) { transporttest.Benchmark(b, openStore) }
+
+func BenchmarkMonitor(b *testing.B) { transporttest.BenchmarkMonitor(b, openStore) }

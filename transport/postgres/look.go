@@ -35,9 +35,9 @@ func (t *Transport) Find(ctx context.Context, id symphony.ID) (monitor.Record, e
 			text string
 			args []any
 		}{
-			{t.sql.recordLive, []any{[16]byte(id)}},
-			{t.sql.recordFailed, filterArgs(monitor.Filter{IDs: []symphony.ID{id}})},
-			{t.sql.recordHistory, []any{[16]byte(id), t.options.Retention.Milliseconds()}},
+			{t.sql.recordLive, []any{raw([]symphony.ID{id})}},
+			{t.sql.recordDead, []any{raw([]symphony.ID{id})}},
+			{t.sql.recordHistory, []any{raw([]symphony.ID{id}), t.options.Retention.Milliseconds()}},
 		} {
 			if found, err = records(ctx, ex, look.text, look.args); err != nil || len(found) > 0 {
 				return err

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+
+	"github.com/symphony-messenger/symphony/monitor"
 )
 
 // maintainRows bounds one statement of Maintain.
@@ -19,6 +21,8 @@ func (t *Transport) Maintain(ctx context.Context) (more bool, err error) {
 		args       []any
 	}{
 		{"drop old history", t.sql.partition, []any{t.options.Retention.Milliseconds()}},
+		{"drop old figures", t.sql.dropMinutes, []any{maintainRows, monitor.KeepMinutes.Milliseconds()}},
+		{"drop old bulks", t.sql.dropBulks, []any{maintainRows, monitor.KeepBulks.Milliseconds()}},
 		{"drop old keys", t.sql.dropKeys, []any{maintainRows}},
 		{"take back what nobody has", t.sql.sweep, []any{string(t.options.History), t.options.Name, true}},
 		{"end what expired", t.sql.expire, []any{maintainRows, string(t.options.History), t.options.Name}},

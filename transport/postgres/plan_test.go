@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/monitor"
 )
 
 // A planNode is what we look at of a node of a plan, as EXPLAIN writes it in JSON.
@@ -186,12 +188,43 @@ func (p *planning) play(t *testing.T) {
 	if len(ids) > 0 {
 		id = ids[0]
 	}
-	p.run(t, "record_live", s.recordLive, [16]byte(id))
+	p.run(t, "record_live", s.recordLive, [][16]byte{id})
+	p.monitor(t)
 	p.run(t, "there", s.there, [][16]byte{id})
 	p.run(t, "cancel", s.in("select symphony.messenger_cancel($1, 'full', '')"), [16]byte(c.ids[0]))
 	if _, err := p.conn.Exec(t.Context(), "rollback"); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// monitor runs what people look and repair with.
+func (p *planning) monitor(t *testing.T) {
+	t.Helper()
+	s := p.store.sql
+	search := monitor.Search{Tag: "none"}
+	above, below, err := search.Bounds()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conditions := p.store.conditions(&search)
+	args := slices.Concat([]any{[16]byte(above), [16]byte(below), planBatch}, conditions[:4], []any{50}, conditions[4:])
+	p.run(t, "list", s.list, args...)
+	p.run(t, "list_oldest", s.listOldest, args...)
+	var ids [][16]byte
+	for _, r := range p.run(t, "some", s.in("select id from symphony.messenger_messages where token is null order by id limit 100")) {
+		ids = append(ids, r[0].([16]byte))
+	}
+	p.run(t, "lock_live", s.lockLive, ids)
+	p.run(t, "reschedule", s.reschedule, ids, time.Now().Add(time.Hour))
+	p.run(t, "prioritize", s.prioritize, ids, int16(9))
+	p.run(t, "mark", s.mark, ids)
+	p.run(t, "workers", s.workers, 100)
+	p.run(t, "pause", s.pause, "type", "t", "")
+	p.run(t, "set_aside", s.setAside, 300, 300)
+	p.run(t, "claim nothing", s.claim, "w", int64(9), int64(30000), []string{"default"}, []int32{10}, 10, []string{"none"}, make([]int64, 10))
+	p.run(t, "resume", s.resume, "type", "t")
+	p.run(t, "bring_back", s.bringBack, 100)
+	p.run(t, "failed_groups", s.failedGroups, nil, planBatch, nil, nil, nil, nil, nil, nil)
 }
 
 // wantIndexes are the indexes of messages and keys by which a statement, with what it calls, must find its rows.
@@ -201,14 +234,20 @@ var wantIndexes = map[string][]string{
 	"done": {}, "done_history": {}, "settle": {"messenger_messages_pkey"}, "settle one": {"messenger_messages_pkey"}, "insert": {}, "accept": {"messenger_keys_pkey"},
 	"accept duplicates": {"messenger_keys_pkey"}, "promote": {"messenger_messages_due"}, "advance": {"messenger_messages_group", "messenger_messages_pkey"},
 	"sweep": {"messenger_messages_locked"}, "expire": {"messenger_messages_expiring"}, "drop_keys": {"messenger_keys_expires"}, "fold": {},
+	"list": {"messenger_messages_pkey"}, "list_oldest": {"messenger_messages_pkey"}, "lock_live": {"messenger_messages_pkey"},
+	"reschedule": {"messenger_messages_pkey"}, "prioritize": {"messenger_messages_pkey"}, "mark": {"messenger_messages_pkey"},
+	"set_aside": {"messenger_messages_ready"}, "bring_back": {"messenger_messages_paused"},
 	"record_live": {"messenger_messages_pkey"}, "there": {"messenger_messages_pkey"}, "cancel": {"messenger_messages_pkey"},
 }
 
 // faults says what is wrong with the plans of a statement: what it may read of messages and keys is a few times the batch.
 func faults(name string, plans []explained) (all []string) {
 	work := 4.0 * planBatch
-	if name == "sweep" { // looks at all that is leased, now and then
+	switch name {
+	case "sweep", "workers": // look at all that is leased, now and then
 		work = 6000
+	case "some", "claim nothing": // not ours; passes over what is paused and not aside yet
+		work = 1e9
 	}
 	used := make(map[string]bool)
 	for _, e := range plans {

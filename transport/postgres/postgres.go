@@ -23,6 +23,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/coalesce"
+	"github.com/symphony-messenger/symphony/internal/tally"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
 	"github.com/symphony-messenger/symphony/schedule"
@@ -63,6 +64,8 @@ type Transport struct {
 	subs    subscriptions
 	floors  floors
 	ticking scheduleFloor
+	tally   tally.Tally // what workers here did, not written yet
+	workers sync.Map    // of those that have called Receive, by identity
 	service service
 
 	closing chan struct{} // ends waiting Receives
@@ -81,6 +84,16 @@ var (
 	_ monitor.Counter            = (*Transport)(nil)
 	_ monitor.Examiner           = (*Transport)(nil)
 	_ schedule.Store             = (*Transport)(nil)
+	_ monitor.Lister             = (*Transport)(nil)
+	_ monitor.Grouper            = (*Transport)(nil)
+	_ monitor.Changer            = (*Transport)(nil)
+	_ monitor.Editor             = (*Transport)(nil)
+	_ monitor.Pauser             = (*Transport)(nil)
+	_ monitor.Crew               = (*Transport)(nil)
+	_ monitor.Subscriptions      = (*Transport)(nil)
+	_ monitor.Figures            = (*Transport)(nil)
+	_ monitor.BulkStore          = (*Transport)(nil)
+	_ monitor.Doctor             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: postgres://user:password@host:port/database with the options of libpq and these:
@@ -215,7 +228,7 @@ func (t *Transport) Capabilities() symphony.Capabilities {
 	return symphony.Capabilities{
 		MaxDelay: 1<<63 - 1,
 		MaxBody:  16 << 20,
-		Priority: true, Expiry: true, Idempotency: true, Group: true, InTx: true,
+		Priority: true, Expiry: true, Idempotency: true, Replace: true, Group: true, InTx: true,
 	}
 }
 

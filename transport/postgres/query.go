@@ -36,6 +36,10 @@ type dialect struct {
 	examineServer, examineTables, examineSubscriptions,
 	schedulesPeek, schedulesDue, schedulesLock, schedulesFind, schedulesList, schedulesAdvance, schedulesCreate, schedulesReplace,
 	schedulesRemove, schedulesCancel, ticksRecord, ticksTrim, ticksList string
+	list, listOldest, lockLive, end, mark, reschedule, prioritize, edit,
+	pause, resume, pauses, pausing, setAside, bringBack, resumed, workers,
+	subscribers, unsubscribe, addMinutes, minutes, dropMinutes, saveBulk, bulks, abortBulk,
+	dropBulks, present, replace, recordDead, failedGroups, healthTables, healthHolders string
 }
 
 func newDialect(schema string) (*dialect, error) {
@@ -52,6 +56,12 @@ func newDialect(schema string) (*dialect, error) {
 		"schedules_list": &d.schedulesList, "schedules_advance": &d.schedulesAdvance, "schedules_create": &d.schedulesCreate,
 		"schedules_replace": &d.schedulesReplace, "schedules_remove": &d.schedulesRemove, "schedules_cancel": &d.schedulesCancel,
 		"ticks_record": &d.ticksRecord, "ticks_trim": &d.ticksTrim, "ticks_list": &d.ticksList,
+		"list": &d.list, "list_oldest": &d.listOldest, "lock_live": &d.lockLive, "end": &d.end, "mark": &d.mark,
+		"reschedule": &d.reschedule, "prioritize": &d.prioritize, "edit": &d.edit, "pause": &d.pause, "resume": &d.resume,
+		"pauses": &d.pauses, "pausing": &d.pausing, "set_aside": &d.setAside, "bring_back": &d.bringBack, "resumed": &d.resumed,
+		"workers": &d.workers, "subscribers": &d.subscribers, "unsubscribe": &d.unsubscribe, "add_minutes": &d.addMinutes, "minutes": &d.minutes,
+		"drop_minutes": &d.dropMinutes, "save_bulk": &d.saveBulk, "bulks": &d.bulks, "abort_bulk": &d.abortBulk, "drop_bulks": &d.dropBulks,
+		"present": &d.present, "replace": &d.replace, "record_dead": &d.recordDead, "failed_groups": &d.failedGroups, "health_tables": &d.healthTables, "health_holders": &d.healthHolders,
 	} {
 		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))
 		if err != nil {

@@ -64,42 +64,45 @@ func raw(ids []symphony.ID) [][16]byte {
 
 // RetryFailed implements [monitor.DeadLetters].
 func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error) {
-	answers, err := t.repair(ctx, ids, func(ctx context.Context, ex executor, ids []symphony.ID) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
-		refused = make(map[symphony.ID]error)
-		// Who has taken a key a moment ago is seen by the next statement only.
-		for unseen := true; unseen; {
-			unseen = false
-			err = ex.query(ctx, t.sql.keepKeys, []any{raw(ids)}, func(scan scanner) error {
-				var id symphony.ID
-				var holder *string
-				var key string
-				if err := scan((*[16]byte)(&id), &key, &holder); err != nil || holder == nil {
-					unseen = err == nil
-					return err
-				}
-				by, err := symphony.ParseID(*holder)
-				refused[id] = &monitor.KeyTakenError{Key: key, Holder: by}
-				return err
-			})
-			if err != nil {
-				return nil, nil, err
-			}
-		}
-		var free []symphony.ID
-		for _, id := range ids {
-			if refused[id] == nil {
-				free = append(free, id)
-			}
-		}
-		done, err = t.idsOf(ctx, ex, t.sql.revive, raw(free))
-		return done, refused, err
-	})
+	answers, err := t.repair(ctx, ids, t.revive)
 	if err != nil {
 		return nil, t.fail("retry dead letters of", ended(ctx, err))
 	}
 	t.floors.back()
 	t.wake.Send()
 	return answers, nil
+}
+
+// revive puts dead letters back that are locked. refused are those whose keys have passed to others.
+func (t *Transport) revive(ctx context.Context, ex executor, ids []symphony.ID) (done map[symphony.ID]bool, refused map[symphony.ID]error, err error) {
+	refused = make(map[symphony.ID]error)
+	// Who has taken a key a moment ago is seen by the next statement only.
+	for unseen := true; unseen; {
+		unseen = false
+		err = ex.query(ctx, t.sql.keepKeys, []any{raw(ids)}, func(scan scanner) error {
+			var id symphony.ID
+			var holder *string
+			var key string
+			if err := scan((*[16]byte)(&id), &key, &holder); err != nil || holder == nil {
+				unseen = err == nil
+				return err
+			}
+			by, err := symphony.ParseID(*holder)
+			refused[id] = &monitor.KeyTakenError{Key: key, Holder: by}
+			return err
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+	}
+	var free []symphony.ID
+	for _, id := range ids {
+		if refused[id] == nil {
+			free = append(free, id)
+		}
+	}
+	done, err = t.idsOf(ctx, ex, t.sql.revive, raw(free))
+	return done, refused, err
 }
 
 // DiscardFailed implements [monitor.DeadLetters].

@@ -90,6 +90,9 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 		if err != nil {
 			return nil, err
 		}
+		if c.special && replaces(envs) {
+			return t.acceptAll(ctx, envs)
+		}
 		if c.special {
 			return t.accept(ctx, ex, envs)
 		}
@@ -99,7 +102,7 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 			return nil, err
 		}
 		if number == subs.number {
-			return receipts(copies, fans, nil), nil
+			return receipts(copies, fans, nil, nil), nil
 		}
 		subs = nil
 	}
@@ -113,12 +116,31 @@ func (t *Transport) accept(ctx context.Context, ex executor, envs []*symphony.En
 		return nil, notSent{err}
 	}
 	copies, fans := subs.fanOut(envs)
+	taken, err := t.acceptCopies(ctx, ex, copies, subs.number)
+	if err != nil {
+		return nil, err
+	}
+	if taken == nil { // nothing was stored
+		return t.accept(ctx, ex, envs)
+	}
+	replaced, err := t.replace(ctx, ex, copies, taken)
+	if err != nil {
+		return nil, err
+	}
+	return receipts(copies, fans, taken, replaced), nil
+}
+
+// acceptCopies returns who has the keys of those that were not stored, by their numbers; nil when nothing was stored because the
+// subscriptions have another number by now. nil stands for any.
+func (t *Transport) acceptCopies(ctx context.Context, ex executor, copies []*symphony.Envelope, number any) (map[int]symphony.ID, error) {
 	c, err := newColumns(copies)
 	if err != nil {
 		return nil, err
 	}
 	taken := make(map[int]symphony.ID)
-	err = ex.query(ctx, t.sql.accept, c.all(subs.number), func(scan scanner) error {
+	args := c.all(0)
+	args[0] = number
+	return taken, ex.query(ctx, t.sql.accept, args, func(scan scanner) error {
 		var n int
 		var holder *string
 		if err := scan(&n, &holder); err != nil || holder == nil {
@@ -129,13 +151,6 @@ func (t *Transport) accept(ctx context.Context, ex executor, envs []*symphony.En
 		taken[n-1] = id
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	if taken == nil { // nothing was stored
-		return t.accept(ctx, ex, envs)
-	}
-	return receipts(copies, fans, taken), nil
 }
 
 // insertAgain is insert after a try of which nobody knows what it did. What it stored is found among the live messages or, if it has

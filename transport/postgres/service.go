@@ -53,6 +53,9 @@ func (s *service) stop() {
 	s.mu.Unlock()
 	s.end()
 	s.all.Wait()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s.t.writeMinutes(ctx)
 }
 
 func (s *service) start() {
@@ -60,6 +63,7 @@ func (s *service) start() {
 		s.t.sayPooler(s.ctx, slog.LevelInfo)
 		s.run(s.t.listen)
 		s.run(s.t.tend)
+		s.run(s.t.mind)
 	})
 }
 

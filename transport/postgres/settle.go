@@ -63,7 +63,9 @@ func (t *Transport) settleAll(ctx context.Context, verdicts []symphony.Verdict) 
 		t.floors.back()
 		t.wake.Send()
 	}
-	return a.and(b).error(), nil
+	refused = a.and(b).error()
+	t.tally.Add(verdicts, refused)
+	return refused, nil
 }
 
 // A named verdict is one whose token was read.

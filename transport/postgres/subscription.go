@@ -84,8 +84,8 @@ func (all *subscribed) fanOut(envs []*symphony.Envelope) (copies []*symphony.Env
 	return copies, fans
 }
 
-// receipts says what became of envs. taken are those copies whose keys others had.
-func receipts(copies []*symphony.Envelope, fans []fan, taken map[int]symphony.ID) []symphony.Receipt {
+// receipts says what became of envs. taken are those copies whose keys others had, replaced those that have been given their content.
+func receipts(copies []*symphony.Envelope, fans []fan, taken map[int]symphony.ID, replaced map[int]bool) []symphony.Receipt {
 	one := func(i int) (symphony.ID, bool) {
 		if holder, ok := taken[i]; ok {
 			return holder, true
@@ -96,6 +96,7 @@ func receipts(copies []*symphony.Envelope, fans []fan, taken map[int]symphony.ID
 		rs := make([]symphony.Receipt, len(copies))
 		for i := range copies {
 			rs[i].ID, rs[i].Duplicate = one(i)
+			rs[i].Replaced = replaced[i]
 		}
 		return rs
 	}
@@ -108,6 +109,7 @@ func receipts(copies []*symphony.Envelope, fans []fan, taken map[int]symphony.ID
 				rs[n].ID = id
 			}
 			rs[n].Duplicate = rs[n].Duplicate && duplicate
+			rs[n].Replaced = rs[n].Replaced || replaced[f.first+i]
 			if len(f.subs) > 0 && f.subs[i].Subscriber != "" {
 				rs[n].Copies = append(rs[n].Copies, id)
 			}

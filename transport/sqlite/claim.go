@@ -25,11 +25,13 @@ const (
 
 // Receive implements [symphony.Transport].
 func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
+	t.meet(ctx, c)
 	poll := firstPoll
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		t.writeMinutes(ctx, false)
 		woken := t.wake.Wait() // before the look: what comes after it is not missed
 		some, next, err := t.peek(ctx, c)
 		if err != nil {
@@ -104,6 +106,8 @@ func (t *Transport) exchange(ctx context.Context, verdicts []symphony.Verdict, c
 	if err != nil {
 		return nil, t.fail("claim from", err)
 	}
+	t.tally.Add(verdicts, refused)
+	t.writeMinutes(ctx, false)
 	return ds, refused
 }
 
@@ -122,13 +126,23 @@ func (t *Transport) claim(q *queries, c symphony.Claim) ([]symphony.Delivery, er
 			break
 		}
 	}
-	cl := claiming{q: q, now: now, except: slices.Clone(c.Except)}
+	p, err := t.pausing(q)
+	if err != nil {
+		return nil, err
+	}
+	cl := claiming{q: q, now: now, except: slices.Concat(c.Except, p.types)}
 	var until int64
 	lease := max(c.Lease.Milliseconds(), 1)
 	if _, err := q.one(sqlWorker, []any{c.Worker, now, now + lease, lease}, &cl.worker, &until); err != nil {
 		return nil, err
 	}
 	for _, queue := range c.Queues {
+		if slices.Contains(p.queues, queue.Name) {
+			continue
+		}
+		if err := p.setAside(q, queue.Name); err != nil {
+			return nil, err
+		}
 		most := c.Max - len(cl.got)
 		if queue.Max > 0 {
 			most = min(most, queue.Max)
@@ -216,6 +230,7 @@ func (cl *claiming) some(queue string, most int) (found int, late []symphony.Tok
 type leased struct {
 	seq       int64
 	env       *symphony.Envelope
+	due       int64
 	expires   sql.NullInt64
 	unhandled int
 }
@@ -228,7 +243,7 @@ func scanLeased(rows *sql.Rows) (leased, error) {
 	var retries int
 	var most sql.NullInt64
 	var key, group, headers, tags sql.NullString
-	err := rows.Scan(&l.seq, &id, &env.Queue, &env.Type, &env.Subscriber, &env.Priority, &created, &l.expires, &retries, &most, &env.Crashes,
+	err := rows.Scan(&l.seq, &id, &env.Queue, &env.Type, &env.Subscriber, &env.Priority, &created, &l.due, &l.expires, &retries, &most, &env.Crashes,
 		&l.unhandled, &env.Fence, &key, &group, &headers, &tags, &env.Version, &env.ContentType, &env.Body)
 	if err != nil {
 		return l, err
@@ -258,7 +273,7 @@ func decode(text sql.NullString, into any) error {
 }
 
 func (l *leased) delivery(now int64) symphony.Delivery {
-	d := symphony.Delivery{Envelope: l.env, Token: l.token(), ClaimedAt: time.UnixMilli(now).UTC(), Unhandled: l.unhandled}
+	d := symphony.Delivery{Envelope: l.env, Token: l.token(), DueAt: time.UnixMilli(l.due).UTC(), ClaimedAt: time.UnixMilli(now).UTC(), Unhandled: l.unhandled}
 	if l.expires.Valid {
 		d.Deadline = time.Now().Add(milliseconds(l.expires.Int64 - now))
 		l.env.Expires = milliseconds(l.expires.Int64 - l.env.CreatedAt.UnixMilli())

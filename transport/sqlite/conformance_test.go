@@ -43,3 +43,5 @@ func openStore(tb testing.TB) transporttest.Store {
 func TestConformance(t *testing.T) { transporttest.Run(t, openStore) }
 
 func BenchmarkTransport(b *testing.B) { transporttest.Benchmark(b, openStore) }
+
+func BenchmarkMonitor(b *testing.B) { transporttest.BenchmarkMonitor(b, openStore) }

@@ -18,9 +18,9 @@ func (t *Transport) Find(ctx context.Context, id symphony.ID) (monitor.Record, e
 			query string
 			args  []any
 		}{
-			{sqlRecordLive, []any{id[:]}},
-			{sqlRecordFailed, filterArgs(monitor.Filter{IDs: []symphony.ID{id}})},
-			{sqlRecordHistory, []any{id[:]}},
+			{sqlRecordLive, []any{hexes([]symphony.ID{id})}},
+			{sqlRecordDead, []any{hexes([]symphony.ID{id})}},
+			{sqlRecordHistory, []any{hexes([]symphony.ID{id})}},
 		} {
 			if found, err = records(q, look.query, look.args); err != nil || len(found) > 0 {
 				return err

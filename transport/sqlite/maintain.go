@@ -10,8 +10,8 @@ import (
 // maintainRows bounds one call of Maintain: it holds the write lock.
 const maintainRows = 1000
 
-// Maintain implements [symphony.Maintainer]: it drops history that is older than the retention and
-// keys whose windows are over, and ends messages that expired while they waited.
+// Maintain implements [symphony.Maintainer]: it drops history that is older than the retention,
+// old figures and bulks, and keys whose windows are over, and ends messages that expired while they waited.
 func (t *Transport) Maintain(ctx context.Context) (more bool, err error) {
 	err = t.write(ctx, func(q *queries) error {
 		now := t.clock()
@@ -26,6 +26,12 @@ select seq from (select seq, finished_at from messenger_history order by seq lim
 select message_type, subscriber, key from messenger_keys k where expires_at <= ?2
 and not exists (select 1 from messenger_messages m where m.id = k.message_id) limit ?1)`, maintainRows, now)
 		if err != nil {
+			return err
+		}
+		if err := q.exec(`delete from messenger_minutes where at < ?`, now-monitor.KeepMinutes.Milliseconds()); err != nil {
+			return err
+		}
+		if err := q.exec(`delete from messenger_bulks where finished_at < ?`, now-monitor.KeepBulks.Milliseconds()); err != nil {
 			return err
 		}
 		expired, err := t.expire(q, now)

@@ -60,4 +60,34 @@ var (
 	sqlTicksTrim string
 	//go:embed query/ticks_list.sql
 	sqlTicksList string
+	//go:embed query/list.sql
+	sqlList string
+	//go:embed query/list_oldest.sql
+	sqlListOldest string
+	//go:embed query/reschedule.sql
+	sqlReschedule string
+	//go:embed query/set_aside.sql
+	sqlSetAside string
+	//go:embed query/bring_back.sql
+	sqlBringBack string
+	//go:embed query/resumed.sql
+	sqlResumed string
+	//go:embed query/pause.sql
+	sqlPause string
+	//go:embed query/workers.sql
+	sqlWorkers string
+	//go:embed query/save_bulk.sql
+	sqlSaveBulk string
+	//go:embed query/abort_bulk.sql
+	sqlAbortBulk string
+	//go:embed query/failed_groups.sql
+	sqlFailedGroups string
+	//go:embed query/record_dead.sql
+	sqlRecordDead string
+	//go:embed query/replace.sql
+	sqlReplace string
+	//go:embed query/hand_over.sql
+	sqlHandOver string
+	//go:embed query/minute.sql
+	sqlMinute string
 )

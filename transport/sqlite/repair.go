@@ -37,11 +37,7 @@ func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (all []monitor
 func filterArgs(f monitor.Filter) []any {
 	var ids, after any
 	if len(f.IDs) > 0 {
-		texts := make([]string, len(f.IDs))
-		for i, id := range f.IDs {
-			texts[i] = hex.EncodeToString(id[:])
-		}
-		ids = array(texts)
+		ids = hexes(f.IDs)
 	}
 	if !f.After.IsZero() {
 		after = f.After[:]
@@ -50,13 +46,24 @@ func filterArgs(f monitor.Filter) []any {
 	if limit <= 0 {
 		limit = 50
 	}
-	ms := func(t time.Time) any {
-		if t.IsZero() {
-			return nil
-		}
-		return t.UnixMilli()
+	return []any{ids, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), moment(f.Since), moment(f.Until), after, limit}
+}
+
+// hexes are ids as statements take them.
+func hexes(ids []symphony.ID) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = hex.EncodeToString(id[:])
 	}
-	return []any{ids, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), ms(f.Since), ms(f.Until), after, limit}
+	return array(texts)
+}
+
+// moment is the argument for a time, which may be none.
+func moment(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
 }
 
 // RetryFailed implements [monitor.DeadLetters].

@@ -32,7 +32,7 @@ func (t *Transport) Update(ctx context.Context, sel schedule.Selection, decide f
 		if refused = err; err != nil {
 			return err
 		}
-		if err := t.change(q, now, changes); err != nil || sel.Due == nil {
+		if err := t.changeSchedules(q, now, changes); err != nil || sel.Due == nil {
 			return err
 		}
 		return t.nextDue(q, &u, sel.Due)
@@ -98,7 +98,7 @@ func (t *Transport) chosen(q *queries, sel schedule.Selection, now int64) (all [
 }
 
 // change writes what was decided.
-func (t *Transport) change(q *queries, now int64, changes []schedule.Change) error {
+func (t *Transport) changeSchedules(q *queries, now int64, changes []schedule.Change) error {
 	for i := range changes {
 		for _, id := range changes[i].Cancel {
 			if err := t.cancelPrevious(q, id, now); err != nil {

@@ -58,6 +58,8 @@ type inserting struct {
 	now  int64
 	subs map[string][]symphony.Subscription // by type, as far as they were asked for
 	rows rows                               // accepted, not yet written
+
+	replaced bool // since somebody has reset it, a message that waits was given other content
 }
 
 // fanOut stores the copy for the handler, if the type has one or nobody else, and one for each
@@ -70,10 +72,12 @@ func (in *inserting) fanOut(env *symphony.Envelope) (r symphony.Receipt, err err
 		}
 	}
 	if len(subs) == 0 {
+		in.replaced = false
 		id, stored, err := in.store(env)
-		return symphony.Receipt{ID: id, Duplicate: !stored}, err
+		return symphony.Receipt{ID: id, Duplicate: !stored, Replaced: in.replaced}, err
 	}
 	stored := false
+	in.replaced = false
 	for i := range subs {
 		id, ok, err := in.store(subs[i].Copy(env))
 		if err != nil {
@@ -86,7 +90,7 @@ func (in *inserting) fanOut(env *symphony.Envelope) (r symphony.Receipt, err err
 			r.Copies = append(r.Copies, id)
 		}
 	}
-	r.Duplicate = !stored
+	r.Duplicate, r.Replaced = !stored, in.replaced
 	return r, nil
 }
 
@@ -121,6 +125,9 @@ func (in *inserting) store(env *symphony.Envelope) (id symphony.ID, stored bool,
 			return env.ID, false, err
 		}
 		holder, taken, err := in.takeKey(env)
+		if err == nil && !taken && holder != env.ID && env.WhenTaken != symphony.KeepFirst {
+			taken, err = in.replace(env, holder)
+		}
 		if err != nil || !taken { // a repeated send finds itself, perhaps ended meanwhile
 			return holder, holder == env.ID, err
 		}

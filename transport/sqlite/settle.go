@@ -25,6 +25,8 @@ func (t *Transport) Settle(ctx context.Context, verdicts []symphony.Verdict) err
 	if err != nil {
 		return t.fail("settle in", err)
 	}
+	t.tally.Add(verdicts, refused)
+	t.writeMinutes(ctx, false)
 	return refused
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/coalesce"
+	"github.com/symphony-messenger/symphony/internal/tally"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
 	"github.com/symphony-messenger/symphony/schedule"
@@ -55,6 +56,8 @@ type Transport struct {
 	writes  *writer        // the only connection that the transport writes with
 	sends   coalesce.Sends // single dispatches on their way
 	wake    wake.Broadcast // there may be something to claim
+	workers sync.Map       // of those that have called Receive, by identity
+	tally   tally.Tally    // what workers here did, not written yet
 	clock   func() int64   // the store's clock, in milliseconds since 1970
 	usable  atomic.Bool    // the schema was found to be one that this release can use
 	closing chan struct{}  // ends waiting Receives
@@ -73,6 +76,16 @@ var (
 	_ monitor.Counter            = (*Transport)(nil)
 	_ monitor.Examiner           = (*Transport)(nil)
 	_ schedule.Store             = (*Transport)(nil)
+	_ monitor.Lister             = (*Transport)(nil)
+	_ monitor.Grouper            = (*Transport)(nil)
+	_ monitor.Changer            = (*Transport)(nil)
+	_ monitor.Editor             = (*Transport)(nil)
+	_ monitor.Pauser             = (*Transport)(nil)
+	_ monitor.Crew               = (*Transport)(nil)
+	_ monitor.Subscriptions      = (*Transport)(nil)
+	_ monitor.Figures            = (*Transport)(nil)
+	_ monitor.BulkStore          = (*Transport)(nil)
+	_ monitor.Doctor             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: sqlite:///abs/file.db or sqlite://relative.db, with the options
@@ -147,6 +160,7 @@ func (t *Transport) DB() *sql.DB { return t.db }
 func (t *Transport) Close() error {
 	var err error
 	t.once.Do(func() {
+		t.writeMinutes(context.Background(), true)
 		close(t.closing)
 		t.pooled.close()
 		err = errors.Join(t.writes.close(), t.db.Close())
@@ -162,7 +176,7 @@ func (t *Transport) Capabilities() symphony.Capabilities {
 	return symphony.Capabilities{
 		MaxDelay: 1<<63 - 1,
 		MaxBody:  16 << 20,
-		Priority: true, Expiry: true, Idempotency: true, Group: true, InTx: true,
+		Priority: true, Expiry: true, Idempotency: true, Replace: true, Group: true, InTx: true,
 	}
 }
 

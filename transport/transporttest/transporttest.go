@@ -72,6 +72,16 @@ const (
 	maintenance
 	reopening
 	scheduling
+	searching
+	grouping
+	changing
+	editing
+	pausing
+	crews
+	unsubscribing
+	figures
+	bulks
+	replacing
 )
 
 // missing names the powers of needs that s does not have.
@@ -98,6 +108,16 @@ func missing(s Store, needs power) string {
 		{maintenance, has[symphony.Maintainer](s), "Maintain"},
 		{reopening, s.Reopen != nil, "a second way in"},
 		{scheduling, has[schedule.Store](s), "schedules"},
+		{searching, has[monitor.Lister](s), "searching"},
+		{grouping, has[monitor.Grouper](s), "groups of dead letters"},
+		{changing, has[monitor.Changer](s), "changes of live messages"},
+		{editing, has[monitor.Editor](s), "edited retries"},
+		{pausing, has[monitor.Pauser](s), "pauses"},
+		{crews, has[monitor.Crew](s), "workers"},
+		{unsubscribing, has[monitor.Subscriptions](s), "ends of subscriptions"},
+		{figures, has[monitor.Figures](s), "figures"},
+		{bulks, has[monitor.BulkStore](s), "bulks"},
+		{replacing, caps.Replace, "replacing what waits under a key"},
 	} {
 		if needs&p.power != 0 && !p.has {
 			names = append(names, p.name)
@@ -117,6 +137,8 @@ func all() []test {
 		sendTests(), contentTests(), orderTests(), queueTests(), delayTests(), countingTests(), verdictTests(), leaseTests(),
 		deadLetterTests(), keyTests(), groupTests(), expiryTests(), cancelTests(), subscriptionTests(), exchangeTests(),
 		concurrencyTests(), findTests(), transactionTests(), modelTests(), scheduleTests(), tickTests(), ownerTests(), manageTests(),
+		concurrencyTests(), findTests(), transactionTests(), modelTests(),
+		searchTests(), changeTests(), pauseTests(), figureTests(), bulkTests(), replaceTests(),
 	} {
 		list = append(list, part...)
 	}

@@ -1,5 +1,5 @@
 -- Leases messages to worker $1 under token $2 for $3 milliseconds: from the queues $4, at most $5 of each and $6 in all, but no types
--- of $7, and in each queue and priority only what comes after $8 (10 numbers a queue, for the priorities 1 to 10). The messages
+-- of $7, nothing that is paused, and in each queue and priority only what comes after $8 (10 numbers a queue, for the priorities 1 to 10). The messages
 -- themselves are found and locked first, and then changed by their places: a join could be planned so that the search is
 -- repeated. Whoever asks sorts: changed rows come in the order of their places.
 with worker as (
@@ -22,14 +22,16 @@ leased as (
         select r.ctid from symphony.messenger_messages r
         where r.queue_name = q.name and r.priority = p.priority and r.status = 'pending' and r.waiting_for is null
           and r.seq > ($8::bigint[])[(q.n - 1) * 10 + p.priority] and r.message_type <> all ($7::text[])
+          and r.message_type <> all (array(select x.name from symphony.messenger_pauses x where x.kind = 'type' and x.resumed_at is null))
         order by r.seq limit q.most for update skip locked) f
       limit q.most) r
+    where q.name <> all (array(select x.name from symphony.messenger_pauses x where x.kind = 'queue'))
     limit $6::integer))
-  returning m.ctid as place, m.seq, m.id, m.token, m.fence, m.created_at, m.locked_at, m.expires_at, m.priority, m.retry_count, m.crash_count, m.unhandled_count,
+  returning m.ctid as place, m.seq, m.id, m.token, m.fence, m.created_at, m.locked_at, m.available_at, m.expires_at, m.priority, m.retry_count, m.crash_count, m.unhandled_count,
     m.version, m.max_retries, m.queue_name, m.message_type, m.subscriber, m.content_type, m.idempotency_key, m.group_key, m.headers, m.tags, m.body),
 counted as (
   insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, processing)
   select queue_name, message_type, -count(*), count(*) from leased group by 1, 2)
-select place, seq, id, fence, created_at, locked_at, expires_at, priority, retry_count, crash_count, unhandled_count, version, max_retries,
+select place, seq, id, fence, created_at, locked_at, available_at, expires_at, priority, retry_count, crash_count, unhandled_count, version, max_retries,
   queue_name, message_type, subscriber, content_type, idempotency_key, group_key, headers, tags, body
 from leased

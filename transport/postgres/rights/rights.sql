@@ -88,7 +88,7 @@ begin
       from relations c where _owner is not null and c.readable and not c.relispartition
       union all select 3, format('grant execute on function %s to %s, %s', p.name, _worker, _admin) from functions p where _owner is not null
       union all select 3, format('grant execute on function %s to %s', p.name, _reader) from functions p
-      where _owner is not null and p.proname in ('clock', 'messenger_json')
+      where _owner is not null and p.proname in ('clock', 'messenger_json', 'messenger_body_is')
       union all select 3, format('grant execute on function %s to %s', p.name, _enqueue) from functions p
       where _owner is not null and p.proname in ('dispatch', 'dispatch_bytes', 'dispatch_row', 'wake')
       union all select 3, format('create policy messenger_rows on %s to %s, %s using (true) with check (true)', c.name, _worker, _admin) from relations c

@@ -4,5 +4,5 @@ where seq in (
   select seq from messenger_messages
   where queue_name = ?3 and status = 'pending' and waiting_for is null
   order by priority desc, seq limit ?4)
-returning seq, id, queue_name, message_type, subscriber, priority, created_at, expires_at, retry_count, max_retries, crash_count,
+returning seq, id, queue_name, message_type, subscriber, priority, created_at, available_at, expires_at, retry_count, max_retries, crash_count,
   unhandled_count, fence, idempotency_key, group_key, headers, tags, version, content_type, body

@@ -5,5 +5,5 @@ where seq in (
   where queue_name = ?3 and status = 'pending' and waiting_for is null
     and message_type not in (select value from json_each(?5))
   order by priority desc, seq limit ?4)
-returning seq, id, queue_name, message_type, subscriber, priority, created_at, expires_at, retry_count, max_retries, crash_count,
+returning seq, id, queue_name, message_type, subscriber, priority, created_at, available_at, expires_at, retry_count, max_retries, crash_count,
   unhandled_count, fence, idempotency_key, group_key, headers, tags, version, content_type, body

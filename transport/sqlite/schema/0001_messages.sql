@@ -10,7 +10,7 @@ create table messenger_messages (
   message_type     text    not null,
   subscriber       text    not null default '',
   status           text    not null check (status = 'pending' or status = 'scheduled' or status = 'processing'),
-  waiting_for      text    check (waiting_for = 'group' or waiting_for = 'handler'),
+  waiting_for      text    check (waiting_for = 'group' or waiting_for = 'handler' or waiting_for = 'paused'),
   priority         integer not null default 5 check (priority between 1 and 10),
   created_at       integer not null,
   scheduled_at     integer,                           -- the time asked for, never changed
