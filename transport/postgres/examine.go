@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -52,6 +53,10 @@ func (t *Transport) Examine(ctx context.Context) []monitor.Check {
 		return e.checks
 	}
 	e.pooler(ctx)
+	if err := t.check(ctx); err != nil && !errors.Is(err, symphony.ErrNotMigrated) && !errors.Is(err, symphony.ErrSchemaTooNew) {
+		e.failed("schema", err) // whoever sees no row sees no step either
+		return e.checks
+	}
 	steps, err := t.Migrations(ctx)
 	if err != nil {
 		e.failed("schema", err)

@@ -1,13 +1,10 @@
 package postgres
 
 import (
-	"context"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgtest"
@@ -78,31 +75,27 @@ func TestExamineBefore(t *testing.T) {
 	wantLevels(t, found(t, empty.Examine(t.Context())), map[string]monitor.Level{"reach": monitor.LevelOK, "schema": monitor.LevelFail})
 }
 
-// TestExamineRights: a user who may read and write, but not vacuum.
+// TestExamineRights: a user who may read and write, but not vacuum, and one who sees nothing for want of a role.
 func TestExamineRights(t *testing.T) {
-	dsn := pgtest.DSN(t)
-	store := openDSN(t, dsn, nil)
-	role := "x" + strings.ReplaceAll(symphony.NewID().String(), "-", "")
-	exec(t, store, "create role "+role+" login")
-	t.Cleanup(func() {
-		ctx := context.WithoutCancel(t.Context())
-		for _, text := range []string{"drop owned by " + role, "drop role " + role} {
-			if _, err := store.work.Exec(ctx, text); err != nil {
-				t.Error(err)
-			}
+	c := withRoles(t, pgtest.DSN(t))
+	as := func(user string) *Transport {
+		u, err := url.Parse(c.dsn)
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	schema := pgx.Identifier{store.sql.schema}.Sanitize()
+		u.User = url.User(user)
+		return openDSNOnly(t, u.String(), nil)
+	}
+	wantLevels(t, found(t, as(c.login(t, "admin")).Examine(t.Context())), map[string]monitor.Level{"schema": monitor.LevelOK, "vacuum": monitor.LevelWarn})
+	guest := c.login(t, "reader")
+	exec(t, c.owner, "revoke "+c.schema+"_reader from "+guest)
 	for _, text := range []string{"grant usage on schema ", "grant select on all tables in schema ", "grant execute on all functions in schema "} {
-		exec(t, store, text+schema+" to "+role)
+		exec(t, c.owner, text+c.schema+" to "+guest)
 	}
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
+	got := found(t, as(guest).Examine(t.Context()))
+	if schema := got["schema"]; schema.Level != monitor.LevelFail || !strings.Contains(schema.Text, "grant it the role "+c.schema+"_worker") {
+		t.Errorf("a user with grants and no role: %+v", schema)
 	}
-	u.User = url.User(role)
-	guest := openDSNOnly(t, u.String(), nil)
-	wantLevels(t, found(t, guest.Examine(t.Context())), map[string]monitor.Level{"schema": monitor.LevelOK, "vacuum": monitor.LevelWarn})
 }
 
 // TestExaminePooler: with a pooler in transaction mode nobody is told of new messages.
