@@ -107,7 +107,7 @@ func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again boo
 			f.slow = 0
 		}
 		if full { // what lies behind these may be old, too
-			f.forget(rows)
+			f.forget(c.names, rows)
 		}
 	}
 	if c.fromStart || c.falls == f.falls {
@@ -119,13 +119,22 @@ func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again boo
 	return !full && !c.fromStart && !f.high
 }
 
-// forget takes floors away, of the queues and priorities of rows. Claims that began earlier do not put them back.
-func (f *floors) forget(rows []*leased) {
+// forget takes floors away, where a claim from the start that was filled has not come to the end: of the last priority that it took of a queue, and
+// of those below. Claims that began earlier do not put them back.
+func (f *floors) forget(names []string, rows []*leased) {
 	f.falls++
-	for _, l := range rows {
-		if q := f.queues[l.env.Queue]; q != nil {
-			q[l.env.Priority-1] = 0
+	for _, name := range names {
+		q := f.queues[name]
+		if q == nil {
+			continue
 		}
+		last := len(q)
+		for _, l := range rows {
+			if l.env.Queue == name {
+				last = min(last, l.env.Priority)
+			}
+		}
+		clear(q[:last])
 	}
 }
 

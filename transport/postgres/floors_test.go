@@ -103,3 +103,25 @@ func TestManyOldOnesAreClaimedInARow(t *testing.T) {
 		t.Error("after a claim that brought nothing the next one does not begin from the start")
 	}
 }
+
+// TestLowPrioritiesAreNotPassedOver: a claim from the start that was filled with high priorities has seen nothing of the low ones.
+func TestLowPrioritiesAreNotPassedOver(t *testing.T) {
+	t.Parallel()
+	f := new(floors)
+	row := func(seq int64, priority int) *leased {
+		return &leased{seq: seq, env: &symphony.Envelope{Queue: "q", Priority: priority}}
+	}
+	names := []string{"q"}
+	c := f.climb(names, 3)
+	f.claimed(c, []*leased{row(10, 9), row(20, 5), row(30, 2)}, 0)
+	f.back() // something of priority 2 was put back, before 30
+	c = f.climb(names, 2)
+	if !c.fromStart {
+		t.Fatal("the claim does not begin from the start")
+	}
+	f.claimed(c, []*leased{row(11, 9), row(21, 5)}, 0)
+	c = f.climb(names, 1)
+	if got := [3]int64{c.floors[8], c.floors[4], c.floors[1]}; c.fromStart || got != [3]int64{11, 21, 0} {
+		t.Errorf("the next claim begins at %v, want 11, 21 and the start", got)
+	}
+}
