@@ -77,6 +77,13 @@ crash: ## Kill and stop workers, and a PostgreSQL server, for minutes; then chec
 	@scripts/ensure.sh postgres
 	$(CRASH)
 
+.PHONY: faults
+faults: ## Run workers on stores of which every tenth call fails or is late; then check the history as make crash does
+	@scripts/ensure.sh postgres
+	go run ./internal/crash -store memory -faults 0.1 -jobs 9000 -lease 1s
+	go run ./internal/crash -store sqlite -faults 0.1 -jobs 20000 -lease 1s
+	go run ./internal/crash -store postgres -faults 0.1 -jobs 20000 -lease 1s
+
 .PHONY: bench
 bench: ## Compare with peers in 20 minutes; results in bench/results/latest.jsonl
 	@scripts/ensure.sh postgres

@@ -86,7 +86,8 @@ func (p program) main(args []string, stdout, stderr io.Writer) (exit int) {
 type config struct {
 	store               string
 	jobs, kills, stops  int
-	serverFaults        // only of a store that is a server
+	serverFaults                // only of a store that is a server
+	faults              float64 // the share of calls of the store that fail or are late; then nothing else goes wrong
 	workers             int
 	seed                uint64
 	lease               time.Duration
@@ -111,6 +112,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.terminates, "terminates", 24, "sessions to terminate")
 	f.IntVar(&c.cuts, "cuts", 40, "connections to cut while the answer to a COMMIT, a send, a verdict or a claim is on its way")
 	f.IntVar(&c.hangs, "hangs", 6, "times that connections hang for longer than a lease")
+	f.Float64Var(&c.faults, "faults", 0, "the share of calls of the store that fail, before or after it did what it was asked, or are late; more than 0: one process, and no other faults")
 	f.IntVar(&c.workers, "workers", 4, "worker processes")
 	f.Uint64Var(&c.seed, "seed", 0, "decides who is killed when, and what is sent; 0: a new one")
 	f.DurationVar(&c.lease, "lease", 2*time.Second, "of the workers")
@@ -122,8 +124,11 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	if f.NArg() > 0 {
 		return c, fmt.Errorf("unknown argument %q", f.Arg(0))
 	}
-	if !isServer(c.store) {
+	if !isServer(c.store) || c.faults > 0 {
 		c.serverFaults = serverFaults{}
+	}
+	if c.faults > 0 {
+		c.kills, c.stops = 0, 0
 	}
 	if c.seed == 0 {
 		c.seed = rand.Uint64N(1e9) + 1
@@ -142,14 +147,36 @@ func (c config) check() error {
 		return errors.New("-jobs and -workers must be at least 1")
 	case min(c.kills, c.stops, c.restarts, c.terminates, c.cuts, c.hangs) < 0:
 		return errors.New("-kills, -stops, -restarts, -terminates, -cuts and -hangs must not be negative")
+	case c.faults < 0 || c.faults > 0.5:
+		return fmt.Errorf("-faults %g: must be from 0 to 0.5", c.faults)
+	case !isShared(c.store) && c.faults == 0:
+		return fmt.Errorf("-store %s: processes cannot share it; with -faults there is one only", c.store)
+	case c.store == "memory" && c.jobs > memoryJobs:
+		return fmt.Errorf("-jobs %d: %d at most, because the store in memory forgets what has ended", c.jobs, memoryJobs)
 	case c.lease < 500*time.Millisecond || c.lease > time.Minute:
 		return fmt.Errorf("-lease %v: must be from 500ms to 1m", c.lease)
 	}
 	return nil
 }
 
+// memoryJobs is how many ended messages transport/memory surely remembers.
+const memoryJobs = 9000
+
+// mix is what a producer sends.
+func (c config) mix(producer int) mix {
+	m := mix{Seed: c.seed, Jobs: c.jobs, Producer: producer}
+	if c.store == "memory" {
+		m.Kinds = noTx
+	}
+	return m
+}
+
 // command repeats the run.
 func (c config) command() string {
+	if c.faults > 0 {
+		return fmt.Sprintf("go run ./internal/crash -store %s -faults %g -jobs %d -workers %d -lease %v -seed %d",
+			c.store, c.faults, c.jobs, c.workers, c.lease, c.seed)
+	}
 	server := ""
 	if isServer(c.store) {
 		server = fmt.Sprintf(" -restarts %d -terminates %d -cuts %d -hangs %d", c.restarts, c.terminates, c.cuts, c.hangs)
@@ -163,6 +190,9 @@ const producers = 2
 
 // span is how long messages are sent and faults injected: long enough for each fault to hit work.
 func (c config) span() time.Duration {
+	if c.faults > 0 {
+		return time.Duration(c.jobs) * 2 * time.Millisecond
+	}
 	return max(
 		time.Duration(c.kills)*2500*time.Millisecond,
 		time.Duration(c.stops)*2*c.lease,

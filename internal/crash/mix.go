@@ -83,7 +83,16 @@ type mix struct {
 	Seed     uint64 `json:"seed"`
 	Jobs     int    `json:"jobs"`
 	Producer int    `json:"producer"`
+	Kinds    kinds  `json:"kinds,omitempty"`
 }
+
+// kinds says which of the messages of a mix are sent.
+type kinds string
+
+const (
+	noTx   kinds = "no tx" // no transactions: the store has none
+	onlyTx kinds = "tx"    // nothing but messages that are completed in transactions, sent as fast as they can be
+)
 
 func (m mix) rand(purpose uint64, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(m.Seed, purpose<<48|uint64(m.Producer)<<40|uint64(n)))
@@ -110,7 +119,11 @@ func (m mix) draw(n int, name string) drawn {
 		t.Does = exhausts
 		stamps = append(stamps, symphony.MaxRetries(1))
 	}
-	switch roll := rng.IntN(100); {
+	roll := rng.IntN(100)
+	if m.Kinds == noTx {
+		roll = 99
+	}
+	switch {
 	case roll < 15:
 		t.Millis %= 3 // it holds the store's write lock meanwhile
 		d.message = txTask{t}
@@ -201,6 +214,9 @@ func (m mix) next(n int) (w way, size int) {
 		}
 	default:
 		w, size = singly, 1
+	}
+	if m.Kinds == noTx && (w == inTx || w == inTxRolledBack) {
+		w = inBatch
 	}
 	return w, min(size, m.Jobs/producers-n)
 }
