@@ -64,7 +64,8 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 .PHONY: mutants
-mutants: ## Run the transport suite against transports broken on purpose; it must catch each
+mutants: ## Run the tests against transports, SQL and a worker broken on purpose; they must catch each
+	@scripts/ensure.sh postgres
 	$(MUTANTS)
 
 .PHONY: dst

@@ -78,7 +78,14 @@ func (c config) falter(ctx context.Context, on scene, log *log.Logger) (met map[
 		senders.Go(func() { errs <- p.run(ctx, io.Discard) })
 	}
 	senders.Wait()
-	err = c.drain(ctx, on.store)
+	healer, err := open("healer")
+	if err == nil {
+		_, err = healer.rec.Write(history.Event{Kind: history.Injected, Fault: "the last", Target: "store"})
+	}
+	for _, s := range stores {
+		s.Heal()
+	}
+	err = errors.Join(err, c.drain(ctx, on.store))
 	stop()
 	workers.Wait()
 	close(errs)

@@ -92,6 +92,13 @@ func (s *Store) Counts() map[string]int {
 	return all
 }
 
+// Heal ends all faults: from now on nothing goes wrong.
+func (s *Store) Heal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults, s.back = Faults{}, time.Time{}
+}
+
 // draw decides what goes wrong with a call.
 func (s *Store) draw(call string) (f Fault, by time.Duration) {
 	s.mu.Lock()
