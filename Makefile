@@ -85,6 +85,13 @@ faults: ## Run workers on stores of which every tenth call fails or is late; the
 	go run ./internal/crash -store sqlite -faults 0.1 -jobs 20000 -lease 1s
 	go run ./internal/crash -store postgres -faults 0.1 -jobs 20000 -lease 1s
 
+LOSSES ?= 10000
+
+.PHONY: losses
+losses: ## Take 10,000 leases away from workers on every store, for each way of giving a verdict
+	@scripts/ensure.sh postgres
+	go test -run TestLeaseLosses -v -timeout 30m ./transport/memory ./transport/sqlite ./transport/postgres -args -losses $(LOSSES)
+
 .PHONY: bench
 bench: ## Compare with peers in 20 minutes; results in bench/results/latest.jsonl
 	@scripts/ensure.sh postgres

@@ -38,7 +38,7 @@ func postgresMutants() []mutant {
 		{
 			"orphans are put back while they are on their way", "postgres", "query/renew.sql",
 			"m.locked_at + a.lease <= symphony.clock() as old", "true as old",
-			"lease/orphans",
+			"concurrency/senders and workers",
 		},
 		{
 			"orphans are never put back", "postgres", "lease.go",
