@@ -85,6 +85,17 @@ faults: ## Run workers on stores of which every tenth call fails or is late; the
 	go run ./internal/crash -store sqlite -faults 0.1 -jobs 20000 -lease 1s
 	go run ./internal/crash -store postgres -faults 0.1 -jobs 20000 -lease 1s
 
+.PHONY: crash-tx
+crash-tx: ## Kill workers while they complete 100,000 messages in transactions of their handlers: each effect is there exactly once
+	@scripts/ensure.sh postgres
+	go run ./internal/crash -store sqlite -tx -jobs 100000 -kills 60
+	go run ./internal/crash -store postgres -tx -jobs 100000 -kills 60
+
+.PHONY: stops
+stops: ## Stop symphony consume by SIGTERM 200 times, and start and stop a worker and its store 1,000 times
+	@scripts/ensure.sh postgres
+	go test -run 'TestStopBySignal|TestStartAndStop' -v -timeout 60m ./internal/proof -args -signals 200 -starts 1000
+
 LOSSES ?= 10000
 
 .PHONY: losses

@@ -87,6 +87,7 @@ type config struct {
 	store               string
 	jobs, kills, stops  int
 	serverFaults                // only of a store that is a server
+	onlyTx              bool    // nothing but completions in transactions, and nothing but kills
 	faults              float64 // the share of calls of the store that fail or are late; then nothing else goes wrong
 	workers             int
 	seed                uint64
@@ -113,6 +114,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.cuts, "cuts", 40, "connections to cut while the answer to a COMMIT, a send, a verdict or a claim is on its way")
 	f.IntVar(&c.hangs, "hangs", 6, "times that connections hang for longer than a lease")
 	f.Float64Var(&c.faults, "faults", 0, "the share of calls of the store that fail, before or after it did what it was asked, or are late; more than 0: one process, and no other faults")
+	f.BoolVar(&c.onlyTx, "tx", false, "nothing but messages that are completed in transactions of their handlers, as fast as they can be, under kills alone")
 	f.IntVar(&c.workers, "workers", 4, "worker processes")
 	f.Uint64Var(&c.seed, "seed", 0, "decides who is killed when, and what is sent; 0: a new one")
 	f.DurationVar(&c.lease, "lease", 2*time.Second, "of the workers")
@@ -130,6 +132,9 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	if c.faults > 0 {
 		c.kills, c.stops = 0, 0
 	}
+	if c.onlyTx {
+		c.stops, c.serverFaults = 0, serverFaults{}
+	}
 	if c.seed == 0 {
 		c.seed = rand.Uint64N(1e9) + 1
 	}
@@ -138,6 +143,9 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 
 func (c config) withDefaults() config {
 	c.drainWithin, c.settle = time.Minute, 40*time.Second
+	if c.onlyTx { // as many as there are at once
+		c.drainWithin = max(c.drainWithin, 3*c.span())
+	}
 	return c
 }
 
@@ -165,8 +173,11 @@ const memoryJobs = 9000
 // mix is what a producer sends.
 func (c config) mix(producer int) mix {
 	m := mix{Seed: c.seed, Jobs: c.jobs, Producer: producer}
-	if c.store == "memory" {
+	switch {
+	case c.store == "memory":
 		m.Kinds = noTx
+	case c.onlyTx:
+		m.Kinds = onlyTx
 	}
 	return m
 }
@@ -176,6 +187,10 @@ func (c config) command() string {
 	if c.faults > 0 {
 		return fmt.Sprintf("go run ./internal/crash -store %s -faults %g -jobs %d -workers %d -lease %v -seed %d",
 			c.store, c.faults, c.jobs, c.workers, c.lease, c.seed)
+	}
+	if c.onlyTx {
+		return fmt.Sprintf("go run ./internal/crash -store %s -tx -jobs %d -kills %d -workers %d -lease %v -seed %d",
+			c.store, c.jobs, c.kills, c.workers, c.lease, c.seed)
 	}
 	server := ""
 	if isServer(c.store) {
@@ -192,6 +207,9 @@ const producers = 2
 func (c config) span() time.Duration {
 	if c.faults > 0 {
 		return time.Duration(c.jobs) * 2 * time.Millisecond
+	}
+	if c.onlyTx {
+		return max(time.Duration(c.kills)*2500*time.Millisecond, time.Duration(c.jobs)*time.Millisecond)
 	}
 	return max(
 		time.Duration(c.kills)*2500*time.Millisecond,

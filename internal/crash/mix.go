@@ -101,6 +101,13 @@ func (m mix) rand(purpose uint64, n int) *rand.Rand {
 // draw returns message n of the producer. A restarted producer gives each a new name.
 func (m mix) draw(n int, name string) drawn {
 	rng := m.rand(1, n)
+	if m.Kinds == onlyTx {
+		t := task{Name: name, Does: succeeds}
+		if rng.IntN(2) == 0 {
+			return drawn{message: txTask{t}}
+		}
+		return drawn{message: ownTxTask{t}}
+	}
 	t := task{Name: name, Does: succeeds, Millis: duration(rng)}
 	var d drawn
 	var stamps []symphony.Stamp
@@ -203,6 +210,9 @@ const (
 
 // next says how the producer sends its messages from n on, and how many at once.
 func (m mix) next(n int) (w way, size int) {
+	if m.Kinds == onlyTx {
+		return inBatch, min(100, m.Jobs/producers-n)
+	}
 	rng := m.rand(2, n)
 	switch roll := rng.IntN(100); {
 	case roll < 5:

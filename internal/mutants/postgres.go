@@ -78,7 +78,7 @@ func postgresMutants() []mutant {
 		{
 			"the fence does not grow", "postgres", "query/claim.sql",
 			"fence = m.fence + 1", "fence = greatest(m.fence, 1)",
-			"content/set by the store",
+			"counting/outcomes",
 		},
 		{
 			"a snooze uses up an attempt", "postgres", functions,
@@ -122,7 +122,7 @@ func postgresMutants() []mutant {
 		},
 		{
 			"delivered early", "postgres", "query/insert.sql",
-			"(case when i.at > c.now or i.delay > 0 then", "(case when i.at > c.now or i.delay > 90000 then",
+			"(case when i.at > c.now or i.delay > 0 then", "(case when i.at > c.now or i.delay < 0 then",
 			"delay/never early",
 		},
 		{
@@ -170,7 +170,7 @@ func postgresMutants() []mutant {
 			"a sender that missed a subscription is not told", "postgres", "query/insert.sql",
 			"where (select number from symphony.messenger_state where name = 'subscriptions') = $1\n",
 			"where (select number from symphony.messenger_state where name = 'subscriptions') >= $1\n",
-			"subscription/from now on",
+			"subscription/no handler",
 		},
 		{
 			"a message that was handled in between is sent again", "postgres", "send.go",
@@ -180,7 +180,7 @@ func postgresMutants() []mutant {
 		{
 			"SQL may set headers that are ours", "postgres", api,
 			"elsif _name ~ '^(symphony|webhook|ce)-' then", "elsif _name ~ '^(symphony|webhook)-' then",
-			"TestSQLRefuses",
+			"TestGoAndSQLAgree",
 		},
 		{
 			"a completion in an open transaction stops the sweep", "postgres", functions,
