@@ -96,6 +96,11 @@ stops: ## Stop symphony consume by SIGTERM 200 times, and start and stop a worke
 	@scripts/ensure.sh postgres
 	go test -run 'TestStopBySignal|TestStartAndStop' -v -timeout 60m ./internal/proof -args -signals 200 -starts 1000
 
+.PHONY: hostile
+hostile: ## Put 1,200 hostile inputs through every store, SQL, the views and, each of them, the command line
+	@scripts/ensure.sh postgres
+	go test -run TestHostileInputs -v -timeout 30m ./internal/proof -args -every 1
+
 LOSSES ?= 10000
 
 .PHONY: losses

@@ -18,6 +18,7 @@ import (
 var (
 	signals = flag.Int("signals", 5, "how often TestStopBySignal stops the program, on each store")
 	starts  = flag.Int("starts", 20, "how often TestStartAndStop starts a worker and a transport, on each store")
+	every   = flag.Int("every", 40, "which part of the hostile inputs goes through the command line: every so manieth; 1: all")
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
@@ -27,6 +28,9 @@ type store struct {
 	symphony.Transport
 	dsn string
 }
+
+// Unwrap lets [symphony.As] find the other powers of the transport.
+func (s store) Unwrap() symphony.Transport { return s.Transport }
 
 // eachStore runs do on every store that has a DSN.
 func eachStore(t *testing.T, do func(t *testing.T, s store)) {
