@@ -78,6 +78,13 @@ crash: ## Kill and stop workers, and a PostgreSQL server, for minutes; then chec
 	@scripts/ensure.sh postgres
 	$(CRASH)
 
+SOAK ?= 1h
+
+.PHONY: soak
+soak: ## The mix of make crash for an hour, on both stores in turns; SOAK=10m for ten minutes
+	@scripts/ensure.sh postgres
+	go run ./internal/crash -soak $(SOAK)
+
 .PHONY: faults
 faults: ## Run workers on stores of which every tenth call fails or is late; then check the history as make crash does
 	@scripts/ensure.sh postgres

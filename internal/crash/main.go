@@ -64,6 +64,14 @@ func (p program) main(args []string, stdout, stderr io.Writer) (exit int) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if c.soak > 0 {
+		return c.soakAll(ctx, stdout, stderr)
+	}
+	return c.report(ctx, stdout, stderr)
+}
+
+// report runs c and writes its figures.
+func (c config) report(ctx context.Context, stdout, stderr io.Writer) (exit int) {
 	r, err := c.run(ctx, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "crash: %v\nrepeat with: %s\n", err, c.command())
@@ -82,12 +90,34 @@ func (p program) main(args []string, stdout, stderr io.Writer) (exit int) {
 	return exit
 }
 
+// soakAll runs c on every store that processes can share, in turns and with new seeds, until its time is over or a run fails.
+func (c config) soakAll(ctx context.Context, stdout, stderr io.Writer) (exit int) {
+	end := time.Now().Add(c.soak)
+	for round := 0; time.Now().Before(end) && ctx.Err() == nil; round++ {
+		each := c
+		each.store = []string{"sqlite", "postgres"}[round%2]
+		if !isServer(each.store) {
+			each.serverFaults = serverFaults{}
+		}
+		each.seed = c.seed + uint64(round)
+		fmt.Fprintf(stderr, "round %d, %v to go\n", round+1, time.Until(end).Round(time.Second))
+		if exit = each.report(ctx, stdout, stderr); exit != 0 {
+			return exit
+		}
+	}
+	if ctx.Err() != nil {
+		return 1
+	}
+	return 0
+}
+
 // A config says how large a run is.
 type config struct {
 	store               string
 	jobs, kills, stops  int
-	serverFaults                // only of a store that is a server
-	onlyTx              bool    // nothing but completions in transactions, and nothing but kills
+	serverFaults             // only of a store that is a server
+	onlyTx              bool // nothing but completions in transactions, and nothing but kills
+	soak                time.Duration
 	faults              float64 // the share of calls of the store that fail or are late; then nothing else goes wrong
 	workers             int
 	seed                uint64
@@ -115,6 +145,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	f.IntVar(&c.hangs, "hangs", 6, "times that connections hang for longer than a lease")
 	f.Float64Var(&c.faults, "faults", 0, "the share of calls of the store that fail, before or after it did what it was asked, or are late; more than 0: one process, and no other faults")
 	f.BoolVar(&c.onlyTx, "tx", false, "nothing but messages that are completed in transactions of their handlers, as fast as they can be, under kills alone")
+	f.DurationVar(&c.soak, "soak", 0, "run for so long, on every store in turns, and with a new seed each time")
 	f.IntVar(&c.workers, "workers", 4, "worker processes")
 	f.Uint64Var(&c.seed, "seed", 0, "decides who is killed when, and what is sent; 0: a new one")
 	f.DurationVar(&c.lease, "lease", 2*time.Second, "of the workers")
@@ -126,7 +157,7 @@ func parseFlags(args []string, stderr io.Writer) (config, error) {
 	if f.NArg() > 0 {
 		return c, fmt.Errorf("unknown argument %q", f.Arg(0))
 	}
-	if !isServer(c.store) || c.faults > 0 {
+	if !isServer(c.store) && c.soak == 0 || c.faults > 0 {
 		c.serverFaults = serverFaults{}
 	}
 	if c.faults > 0 {
