@@ -12,12 +12,22 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/symphony-messenger/symphony/internal/faultstore"
 	"github.com/symphony-messenger/symphony/internal/history"
 )
+
+// vanish lets the store be gone for each worker in turn, so that leases end for sure, and returns when it is back for all.
+func vanish(ctx context.Context, stores []*faultstore.Store, d time.Duration) {
+	for _, s := range stores {
+		s.Vanish(d)
+		_ = pause(ctx, d/4)
+	}
+	_ = pause(ctx, d)
+}
 
 // falter lets producers and workers, all in this process, do all their work on a store of which a share of the calls fail or are
 // late. It returns how often which call met which fault.
@@ -65,6 +75,7 @@ func (c config) falter(ctx context.Context, on scene, log *log.Logger) (met map[
 		t := record(faulty(n).Worker(), j, c.lease)
 		workers.Go(func() { errs <- work(working, on.store, t, spec, io.Discard) })
 	}
+	ofWorkers := slices.Clone(stores)
 	start := time.Now()
 	for n := range producers {
 		j, err := open(fmt.Sprint("producer-", n+1))
@@ -77,6 +88,10 @@ func (c config) falter(ctx context.Context, on scene, log *log.Logger) (met map[
 		p.log = slog.New(slog.NewTextHandler(logs, nil))
 		senders.Go(func() { errs <- p.run(ctx, io.Discard) })
 	}
+	senders.Go(func() {
+		_ = pause(ctx, c.span()/2)
+		vanish(ctx, ofWorkers, 2*c.lease)
+	})
 	senders.Wait()
 	healer, err := open("healer")
 	if err == nil {

@@ -92,6 +92,13 @@ func (s *Store) Counts() map[string]int {
 	return all
 }
 
+// Vanish begins an outage of length d now.
+func (s *Store) Vanish(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.back = time.Now().Add(d)
+}
+
 // Heal ends all faults: from now on nothing goes wrong.
 func (s *Store) Heal() {
 	s.mu.Lock()
