@@ -65,7 +65,8 @@ fuzz: ## Fuzz every target for FUZZTIME (20s)
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 .PHONY: mutants
-mutants: ## Run the transport suite against transports broken on purpose; it must catch each
+mutants: ## Run the tests against transports, SQL and a worker broken on purpose; they must catch each
+	@scripts/ensure.sh postgres
 	$(MUTANTS)
 
 .PHONY: dst
@@ -77,6 +78,43 @@ dst: ## Compare cron times with a walk through every minute around each change o
 crash: ## Kill and stop workers, and a PostgreSQL server, for minutes; then check the history for lost and doubled messages
 	@scripts/ensure.sh postgres
 	$(CRASH)
+
+SOAK ?= 1h
+
+.PHONY: soak
+soak: ## The mix of make crash for an hour, on both stores in turns; SOAK=10m for ten minutes
+	@scripts/ensure.sh postgres
+	go run ./internal/crash -soak $(SOAK)
+
+.PHONY: faults
+faults: ## Run workers on stores of which every tenth call fails or is late; then check the history as make crash does
+	@scripts/ensure.sh postgres
+	go run ./internal/crash -store memory -faults 0.1 -jobs 9000 -lease 1s
+	go run ./internal/crash -store sqlite -faults 0.1 -jobs 20000 -lease 1s
+	go run ./internal/crash -store postgres -faults 0.1 -jobs 20000 -lease 1s
+
+.PHONY: crash-tx
+crash-tx: ## Kill workers while they complete 100,000 messages in transactions of their handlers: each effect is there exactly once
+	@scripts/ensure.sh postgres
+	go run ./internal/crash -store sqlite -tx -jobs 100000 -kills 60
+	go run ./internal/crash -store postgres -tx -jobs 100000 -kills 60
+
+.PHONY: stops
+stops: ## Stop symphony consume by SIGTERM 200 times, and start and stop a worker and its store 1,000 times
+	@scripts/ensure.sh postgres
+	go test -run 'TestStopBySignal|TestStartAndStop' -v -timeout 60m ./internal/proof -args -signals 200 -starts 1000
+
+.PHONY: hostile
+hostile: ## Put 1,200 hostile inputs through every store, SQL, the views and, each of them, the command line
+	@scripts/ensure.sh postgres
+	go test -run TestHostileInputs -v -timeout 30m ./internal/proof -args -every 1
+
+LOSSES ?= 10000
+
+.PHONY: losses
+losses: ## Take 10,000 leases away from workers on every store, for each way of giving a verdict
+	@scripts/ensure.sh postgres
+	go test -run TestLeaseLosses -v -timeout 30m ./transport/memory ./transport/sqlite ./transport/postgres -args -losses $(LOSSES)
 
 .PHONY: bench
 bench: ## Compare with peers in 20 minutes; results in bench/results/latest.jsonl

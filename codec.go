@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"unicode/utf8"
 )
 
 // A Codec turns messages into bodies and back. It sees the whole envelope, so that it can choose by
@@ -26,7 +27,7 @@ const jsonType = "application/json"
 func (JSON) Encode(env *Envelope) (err error) {
 	if raw, ok := env.Message.(Raw); ok {
 		env.Body, env.ContentType = raw.Body, cmp.Or(raw.ContentType, jsonType)
-		if env.ContentType == jsonType && !json.Valid(raw.Body) {
+		if env.ContentType == jsonType && !(json.Valid(raw.Body) && utf8.Valid(raw.Body)) {
 			return jsonError(raw.Body)
 		}
 		return nil
@@ -47,10 +48,9 @@ func (JSON) Decode(env *Envelope, into Message) error {
 }
 
 func jsonError(body []byte) error {
-	var value any
-	rule := "well-formed JSON"
-	if err := json.Unmarshal(body, &value); err != nil {
-		rule += " (" + err.Error() + ")"
+	rule := "well-formed JSON in UTF-8"
+	if err := json.Unmarshal(body, new(any)); err != nil {
+		rule = "well-formed JSON (" + err.Error() + ")"
 	}
 	return invalid("body", string(bytes.ToValidUTF8(body[:min(len(body), 100)], []byte("�"))), rule)
 }

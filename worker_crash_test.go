@@ -60,6 +60,40 @@ func TestMessageThatCrashedTwiceRunsAlone(t *testing.T) {
 	})
 }
 
+// TestManyThatCrashedTwice: after an outage of the store there may be many; each runs alone, and the others are not claimed and given
+// back for every one of them.
+func TestManyThatCrashedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, g := newProbe(), newGauge()
+		bus := &symphony.Bus{Transport: p}
+		g.handle(bus, "culprit", time.Second)
+		g.handle(bus, "other", time.Second)
+		const many = 20
+		culprits := dispatchRaw(t, bus, "culprit", many)
+		abandon(t, p, many)
+		abandon(t, p, many)
+		others := dispatchRaw(t, bus, "other", many)
+		run(t, &symphony.Worker{Bus: bus})
+		pass(time.Minute)
+		deliveries := int64(0)
+		for i, r := range slices.Concat(culprits, others) {
+			rec := p.record(t, r)
+			if deliveries += rec.Fence; rec.Status != monitor.Completed {
+				t.Errorf("message %d (%s) is %s", i, rec.Type, rec.Status)
+			}
+		}
+		if most := g.mostOf("culprit"); most != 1 {
+			t.Errorf("%d culprits at once", most)
+		}
+		if most := g.mostOf("other"); most != 10 {
+			t.Errorf("%d others at once, want 10", most)
+		}
+		if again := deliveries - 4*many; again > 20 {
+			t.Errorf("%d deliveries more than one for each message, want 20 at most", again)
+		}
+	})
+}
+
 func TestHeldOnesMakeWayForOneThatRunsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, g := newProbe(), newGauge()

@@ -29,6 +29,8 @@ type spec struct {
 	Lease    time.Duration `json:"lease"`
 
 	Sends *sending `json:"sends,omitempty"` // nil: a worker
+
+	log io.Writer
 }
 
 // A sending is the part of a producer.
@@ -57,6 +59,7 @@ func (p program) child(arg string, stdout io.Writer) error {
 	if err := json.Unmarshal([]byte(arg), &s); err != nil {
 		return fmt.Errorf("read what to do: %w", err)
 	}
+	s.log = os.Stderr
 	rec, err := history.Open(filepath.Join(s.Events, s.Name+".jsonl"))
 	if err != nil {
 		return err

@@ -18,7 +18,8 @@ type holdings struct {
 	journal  journal
 	mu       sync.Mutex
 	claims   map[symphony.Token]holding
-	renewals int // under way
+	renewals int       // under way
+	renewed  time.Time // when the last one began
 }
 
 type holding struct {
@@ -26,11 +27,11 @@ type holding struct {
 	noted bool
 }
 
-// took notes a claim. h.mu is held.
-func (h *holdings) took(token symphony.Token, until time.Time) {
-	h.claims[token] = holding{until: until}
-	if h.renewals > 0 {
-		h.note(token)
+// took notes a claim, whose answer may be so late that a renewal did not know of it. h.mu is held.
+func (h *holdings) took(d *symphony.Delivery, lease time.Duration) {
+	h.claims[d.Token] = holding{until: d.ClaimedAt.Add(lease)}
+	if h.renewals > 0 || h.renewed.After(d.Until.Add(-lease)) {
+		h.note(d.Token)
 	}
 }
 
@@ -45,6 +46,7 @@ func (h *holdings) renewing(named []symphony.Token) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.renewals++
+	h.renewed = time.Now()
 	for token := range h.claims {
 		if !slices.Contains(named, token) {
 			h.note(token)
@@ -52,7 +54,7 @@ func (h *holdings) renewing(named []symphony.Token) {
 	}
 }
 
-func (h *holdings) renewed() {
+func (h *holdings) answered() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.renewals--

@@ -16,6 +16,7 @@ type result struct {
 	history.Report
 	server *serverFigures // nil: the store is no server
 	seen   seen
+	faults map[string]int // of calls of the store, if there were to be some
 }
 
 // seen counts what a run has gone through: a run in which nothing went wrong shows nothing.
@@ -121,6 +122,9 @@ func (s *seen) verdict(e history.Event) {
 // tell writes for people what a run has gone through and what it broke.
 func (r result) tell(log *log.Logger) {
 	log.Printf("seen: %+v, %d reruns of what a killed process held, %d unknown outcomes", r.seen, r.Reruns, r.Unknown)
+	if r.faults != nil {
+		log.Printf("faults: %v", r.faults)
+	}
 	if r.server != nil {
 		log.Printf("the server recovered %d times from a crash, and found %d deadlocks", r.server.recoveries, r.server.Deadlocks)
 	}

@@ -83,7 +83,16 @@ type mix struct {
 	Seed     uint64 `json:"seed"`
 	Jobs     int    `json:"jobs"`
 	Producer int    `json:"producer"`
+	Kinds    kinds  `json:"kinds,omitempty"`
 }
+
+// kinds says which of the messages of a mix are sent.
+type kinds string
+
+const (
+	noTx   kinds = "no tx" // no transactions: the store has none
+	onlyTx kinds = "tx"    // nothing but messages that are completed in transactions, sent as fast as they can be
+)
 
 func (m mix) rand(purpose uint64, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(m.Seed, purpose<<48|uint64(m.Producer)<<40|uint64(n)))
@@ -92,6 +101,13 @@ func (m mix) rand(purpose uint64, n int) *rand.Rand {
 // draw returns message n of the producer. A restarted producer gives each a new name.
 func (m mix) draw(n int, name string) drawn {
 	rng := m.rand(1, n)
+	if m.Kinds == onlyTx {
+		t := task{Name: name, Does: succeeds}
+		if rng.IntN(2) == 0 {
+			return drawn{message: txTask{t}}
+		}
+		return drawn{message: ownTxTask{t}}
+	}
 	t := task{Name: name, Does: succeeds, Millis: duration(rng)}
 	var d drawn
 	var stamps []symphony.Stamp
@@ -110,7 +126,11 @@ func (m mix) draw(n int, name string) drawn {
 		t.Does = exhausts
 		stamps = append(stamps, symphony.MaxRetries(1))
 	}
-	switch roll := rng.IntN(100); {
+	roll := rng.IntN(100)
+	if m.Kinds == noTx {
+		roll = 99
+	}
+	switch {
 	case roll < 15:
 		t.Millis %= 3 // it holds the store's write lock meanwhile
 		d.message = txTask{t}
@@ -190,6 +210,9 @@ const (
 
 // next says how the producer sends its messages from n on, and how many at once.
 func (m mix) next(n int) (w way, size int) {
+	if m.Kinds == onlyTx {
+		return inBatch, min(100, m.Jobs/producers-n)
+	}
 	rng := m.rand(2, n)
 	switch roll := rng.IntN(100); {
 	case roll < 5:
@@ -201,6 +224,9 @@ func (m mix) next(n int) (w way, size int) {
 		}
 	default:
 		w, size = singly, 1
+	}
+	if m.Kinds == noTx && (w == inTx || w == inTxRolledBack) {
+		w = inBatch
 	}
 	return w, min(size, m.Jobs/producers-n)
 }

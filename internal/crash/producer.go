@@ -26,10 +26,11 @@ type producer struct {
 	journal journal
 	bus     *symphony.Bus
 	cancel  monitor.Canceller
+	log     *slog.Logger
 }
 
 func newProducer(st store, t symphony.Transport, j journal, s sending) *producer {
-	p := &producer{sending: s, store: st, journal: j}
+	p := &producer{sending: s, store: st, journal: j, log: slog.Default()}
 	p.bus = &symphony.Bus{Transport: t, Sending: []symphony.Middleware{p.called}}
 	p.cancel, _ = symphony.As[monitor.Canceller](t)
 	return p
@@ -90,7 +91,7 @@ func (p *producer) run(ctx context.Context, stdout io.Writer) error {
 func (p *producer) ship(ctx context.Context, s shipment) error {
 	ids, err := p.send(ctx, s)
 	if err != nil {
-		slog.Warn("not sent", "error", err) // and recorded
+		p.log.Warn("not sent", "error", err) // and recorded
 	}
 	for i, id := range ids {
 		if wait := s.items[i].cancel; wait > 0 && !id.IsZero() {
@@ -221,7 +222,7 @@ func (p *producer) callOff(ctx context.Context, id symphony.ID) {
 		e.Phase = history.Refused
 	case err != nil:
 		e.Phase = history.Unknown
-		slog.Warn("not cancelled", "error", err)
+		p.log.Warn("not cancelled", "error", err)
 	case record.Status == monitor.Cancelled && record.Fence == 0:
 		// It was ended at once. Of one that was delivered before, the record does not say whether it waited for
 		// another attempt, or was marked and then ended by its worker.

@@ -24,7 +24,19 @@ func record(t symphony.Transport, j journal, lease time.Duration) recorded {
 	return recorded{Transport: t, journal: j, lease: lease, held: &holdings{journal: j, claims: make(map[symphony.Token]holding)}}
 }
 
-var _ symphony.Exchanger = recorded{}
+// worker returns what a worker should use: a transport that cannot exchange must not look as if it could.
+func (r recorded) worker() symphony.Transport {
+	if ex, ok := symphony.As[symphony.Exchanger](r.Transport); ok {
+		return exchanging{r, ex}
+	}
+	return r
+}
+
+// An exchanging transport is a recorded one that can settle and claim at once.
+type exchanging struct {
+	recorded
+	ex symphony.Exchanger
+}
 
 // Unwrap lets [symphony.As] find the other powers of the transport.
 func (r recorded) Unwrap() symphony.Transport { return r.Transport }
@@ -35,13 +47,9 @@ func (r recorded) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Del
 	return ds, err
 }
 
-func (r recorded) Exchange(ctx context.Context, vs []symphony.Verdict, c symphony.Claim) ([]symphony.Delivery, error) {
-	ex, ok := symphony.As[symphony.Exchanger](r.Transport)
-	if !ok {
-		return nil, symphony.ErrUnsupported
-	}
+func (r exchanging) Exchange(ctx context.Context, vs []symphony.Verdict, c symphony.Claim) ([]symphony.Delivery, error) {
 	answer := r.asked(vs)
-	ds, err := ex.Exchange(ctx, vs, c)
+	ds, err := r.ex.Exchange(ctx, vs, c)
 	r.claimed(ds, c)
 	answer(err)
 	return ds, err
@@ -66,7 +74,7 @@ func (r recorded) claimed(ds []symphony.Delivery, c symphony.Claim) {
 			// The transport reads its clock after this moment, to the millisecond.
 			Since: d.Until.Add(-c.Lease).UnixNano(), Store: d.ClaimedAt.UnixNano(), LeaseEnd: d.ClaimedAt.Add(c.Lease).UnixNano(),
 		})
-		r.held.took(d.Token, d.ClaimedAt.Add(c.Lease))
+		r.held.took(d, c.Lease)
 	}
 }
 
@@ -122,7 +130,7 @@ func (r recorded) Renew(ctx context.Context, worker string, held []symphony.Toke
 		calls[i] = r.journal.write(history.Event{Kind: history.Renew, Phase: history.Call, Worker: worker, Token: string(token)})
 	}
 	r.held.renewing(held)
-	defer r.held.renewed()
+	defer r.held.answered()
 	begun := time.Now()
 	renewal, err := r.Transport.Renew(ctx, worker, held)
 	for i, token := range held {

@@ -53,11 +53,18 @@ func (c config) run(ctx context.Context, out io.Writer) (r result, err error) {
 	if err := os.Mkdir(base.Events, 0o700); err != nil {
 		return r, err
 	}
-	broken := c.work(ctx, scene{st, at, base}, log)
+	var met map[string]int
+	var broken error
+	if c.faults > 0 {
+		met, broken = c.falter(ctx, scene{st, at, base}, log)
+	} else {
+		broken = c.work(ctx, scene{st, at, base}, log)
+	}
 	if ctx.Err() != nil {
 		return r, context.Cause(ctx)
 	}
 	r, err = c.judge(ctx, scene{st, at, base})
+	r.faults = met
 	r.tell(log)
 	return r, errors.Join(broken, err)
 }
@@ -129,7 +136,7 @@ func (c config) hire(ctx context.Context, cr *crew, base spec) error {
 	start := time.Now()
 	for n := range producers {
 		base.Name = fmt.Sprint("producer-", n+1)
-		base.Sends = &sending{mix: mix{Seed: c.seed, Jobs: c.jobs, Producer: n}, Start: start, Span: c.span() * 95 / 100}
+		base.Sends = &sending{mix: c.mix(n), Start: start, Span: c.span() * 95 / 100}
 		if _, err := cr.add(base); err != nil {
 			return err
 		}
@@ -155,6 +162,15 @@ func (c config) drain(ctx context.Context, st store) error {
 	}
 }
 
+// outcomeOf is what the history calls a state of the store.
+func outcomeOf(s monitor.Status) history.Outcome {
+	switch s {
+	case monitor.Pending, monitor.Scheduled, monitor.Processing:
+		return history.Live
+	}
+	return history.Outcome(s)
+}
+
 // countsOf returns what the store's own statistics say.
 func countsOf(ctx context.Context, st store) (map[history.Outcome]int, error) {
 	counter, ok := symphony.As[monitor.Counter](st.bare())
@@ -169,12 +185,7 @@ func countsOf(ctx context.Context, st store) (map[history.Outcome]int, error) {
 		history.Live: 0, history.Completed: 0, history.Failed: 0, history.Cancelled: 0, history.Expired: 0, history.Accepted: 0,
 	}
 	for _, n := range counts.Counts {
-		state := history.Outcome(n.Status)
-		switch n.Status {
-		case monitor.Pending, monitor.Scheduled, monitor.Processing:
-			state = history.Live
-		}
-		by[state] += int(n.N)
+		by[outcomeOf(n.Status)] += int(n.N)
 		by[history.Accepted] += int(n.N) // nobody retries or discards dead letters here
 	}
 	return by, nil

@@ -99,6 +99,23 @@ func TestFaultsOfServer(t *testing.T) {
 	}
 }
 
+// TestCompletionsUnderKill: each effect of a handler is there exactly once, whoever is killed when.
+func TestCompletionsUnderKill(t *testing.T) {
+	for _, store := range []string{"sqlite", "postgres"} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel()
+			c := config{store: store, onlyTx: true, jobs: 1000, kills: 4, workers: 3, lease: time.Second, seed: 31}
+			r, _, err := runTest(t, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Kills != c.kills || r.Jobs < c.jobs/2 || r.seen.inTx < r.Jobs*9/10 || r.seen.ends[history.Completed] < r.Jobs*9/10 {
+				t.Errorf("%+v, %+v, want %d kills and about %d jobs, all of them completed in transactions", r.Figures, r.seen, c.kills, c.jobs)
+			}
+		})
+	}
+}
+
 // TestSabotage: a run finds what is broken.
 func TestSabotage(t *testing.T) {
 	for name, want := range map[string]struct {

@@ -5,9 +5,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/history"
+	"github.com/symphony-messenger/symphony/transport/memory"
 )
 
 // A store is the transport under test, with what a run needs of it beyond the interfaces of all.
@@ -33,7 +35,10 @@ type userTx interface {
 }
 
 // stores are the names of what there is.
-func stores() []string { return []string{"sqlite", "postgres"} }
+func stores() []string { return []string{"sqlite", "postgres", "memory"} }
+
+// isShared reports whether processes can share the store.
+func isShared(name string) bool { return name != "memory" }
 
 // isServer reports whether a store is a server: more can happen to it.
 func isServer(name string) bool { return name == "postgres" }
@@ -48,6 +53,8 @@ type place struct {
 // newPlace makes an empty store for a run in dir. The caller closes it.
 func newPlace(ctx context.Context, name, dir string) (place, error) {
 	switch name {
+	case "memory":
+		return place{dsn: filepath.Join(dir, "history")}, nil
 	case "sqlite":
 		return place{dsn: sqliteDSN(dir), crewDSN: sqliteDSN(dir)}, nil
 	case "postgres":
@@ -70,6 +77,8 @@ func (p place) close(keep bool) error {
 
 func openStore(ctx context.Context, name, dsn string) (store, error) {
 	switch name {
+	case "memory":
+		return memoryStore{new(memory.Transport), dsn}, nil
 	case "sqlite":
 		return openSQLite(ctx, dsn)
 	case "postgres":

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -17,14 +16,14 @@ import (
 
 // work runs a worker until ctx ends.
 func work(ctx context.Context, st store, t recorded, s spec, stdout io.Writer) error {
-	logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	logger := slog.New(slog.NewTextHandler(s.log, nil))
 	h := handlers{store: st, journal: t.journal}
 	h.bus = &symphony.Bus{Transport: t.Transport, Logger: logger, Handling: []symphony.Middleware{t.journal.starts}}
 	symphony.Handle(h.bus, h.task)
 	symphony.Handle(h.bus, h.ownTx)
 	st.handleTx(h.bus, h.inTx, symphony.Middleware(h.afterTx))
 	w := symphony.Worker{
-		Bus: h.bus, Transport: t, Name: s.Name, Logger: logger,
+		Bus: h.bus, Transport: t.worker(), Name: s.Name, Logger: logger,
 		Queues:      []symphony.WorkerQueue{{Name: "default", Weight: 3}, {Name: spare}},
 		Concurrency: concurrency, Lease: s.Lease, Grace: 10 * time.Second,
 		MaxCrashes: maxCrashes, Retry: retryPolicy(),

@@ -33,6 +33,9 @@ func (e *Engine[V]) nextClaim() (c Claim, ok bool) {
 	if e.overlaps() {
 		c.Max = min(c.Max, e.Concurrency/2)
 	}
+	if e.careful {
+		c.Max = min(c.Max, 1)
+	}
 	for _, t := range e.takings {
 		if !e.plenty || !e.overlaps() || len(e.takings) > 1 || len(c.Except) > 0 {
 			return c, false
@@ -165,6 +168,9 @@ func (e *Engine[V]) claimFailed(what string, err error) {
 func (e *Engine[V]) arrive(js []*Job[V]) {
 	e.claim.fails = 0
 	e.claimed = e.claimed || len(js) > 0
+	if len(js) > 0 { // what comes with one that runs alone is given back; mostly there are others like it
+		e.careful = slices.ContainsFunc(js, func(j *Job[V]) bool { return j.Alone && !j.Decided })
+	}
 	for _, j := range js {
 		e.inHand[j] = struct{}{}
 		e.Queues.Took(j.Queue)

@@ -42,6 +42,14 @@ func TestGoodHistories(t *testing.T) {
 			s.add("w4", history.Event{Kind: history.Dead, Message: "a"})
 			s.end(history.Failed, "a")
 		}},
+		{"failed once and then expired: a dead letter", func(s *script) {
+			s.sent()
+			s.claim("a", 1)
+			s.verdict(by{"a", 1}, history.Retried, history.OK)
+			s.claim("a", 2, attempt(2))
+			s.verdict(by{"a", 2}, history.Expired, history.OK)
+			s.end(history.Failed, "a")
+		}},
 		{"crashed as often as allowed, parked unrun", func(s *script) {
 			s.final.Rules.MaxCrashes = 1
 			s.sent()

@@ -69,8 +69,9 @@ func (j *job) allowed(s Outcome) bool {
 	}
 	if len(j.finals) > 0 {
 		return slices.ContainsFunc(j.finals, func(v *op) bool {
-			// A handler's error ends a message that is marked as cancelled.
-			return v.outcome() == s || (cancelled && s == Cancelled && v.outcome() != Completed)
+			// A handler's error ends a message that is marked as cancelled, and one that has failed before is a dead letter when it expires.
+			return v.outcome() == s || (cancelled && s == Cancelled && v.outcome() != Completed) ||
+				(s == Failed && v.outcome() == Expired && j.claims[len(j.claims)-1].Attempt != 1)
 		})
 	}
 	if n := len(j.claims); n > 0 {

@@ -1,8 +1,8 @@
-// Command mutants shows that the conformance suite of transports can fail. It breaks each store on
-// purpose, once for every bug that a public queue has had, and runs the suite on it: a mutant that
+// Command mutants shows that the conformance suite of transports and the tests of the worker can fail. It breaks each store,
+// its SQL too, and the worker on purpose, once for every bug that a public queue has had, and runs the tests on it: a mutant that
 // passes is a promise that nobody checks.
 //
-//	go run ./internal/mutants [-store memory|sqlite|all] [-run regexp]
+//	go run ./internal/mutants [-store memory|sqlite|postgres|worker|all] [-run regexp]
 //
 // It prints a line for each mutant and ends with {"mutants":N,"killed":N}. It exits with 1 when one
 // survives, or when the suite fails on a store that is not broken.
@@ -16,26 +16,58 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/symphony-messenger/symphony/internal/pgserver"
 )
 
 // A mutant is one bug in one store.
 type mutant struct {
 	name  string // the bug that it copies
 	store string
-	file  string // in the directory of the store
+	file  string // in the directory of the store; of the worker: in that of the module
 	old   string // must be there once
 	new   string
-	by    string // the case that must fail, or how its name begins: to die of something else shows nothing
+	by    string // the case or test that must fail, or how its name begins: to die of something else shows nothing
 }
 
-func mutants() []mutant { return slices.Concat(memoryMutants(), sqliteMutants(), scheduleMutants()) }
+// worker is what mutants of the worker have for a store.
+const worker = "worker"
+
+func mutants() []mutant {
+	return slices.Concat(memoryMutants(), sqliteMutants(), scheduleMutants(), postgresMutants(), workerMutants())
+}
+
+// dir is where the file is, from the root of the module.
+func (m mutant) dir() string {
+	if m.store == worker {
+		return "."
+	}
+	return "transport/" + m.store
+}
+
+// tests is the package whose tests must find it.
+func (m mutant) tests() string {
+	if m.store == worker && strings.HasPrefix(m.by, "internal/") {
+		return path.Dir(m.by)
+	}
+	return m.dir()
+}
+
+// test is the name of the case or the test.
+func (m mutant) test() string {
+	if m.store == worker {
+		return path.Base(m.by)
+	}
+	return m.by
+}
 
 func main() {
-	store := flag.String("store", "all", "break this store: memory, sqlite or all")
+	store := flag.String("store", "all", "break this: memory, sqlite, postgres, worker or all")
 	pattern := flag.String("run", "", "only mutants whose store and name match")
 	flag.Parse()
 	if err := run(context.Background(), *store, *pattern); err != nil {
@@ -44,7 +76,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, store, pattern string) error {
+func run(ctx context.Context, store, pattern string) (err error) {
 	only, err := regexp.Compile(pattern)
 	if err != nil {
 		return fmt.Errorf("read -run: %w", err)
@@ -61,33 +93,41 @@ func run(ctx context.Context, store, pattern string) error {
 	b := bench{root: root, work: work}
 
 	var chosen []mutant
-	stores := make(map[string]bool)
+	tested := make(map[string]bool)
 	for _, m := range mutants() {
 		if (store == "all" || store == m.store) && only.MatchString(m.store+": "+m.name) {
 			if _, err := m.apply(b.source(m)); err != nil {
 				return fmt.Errorf("mutant %q of %s: %w", m.name, m.store, err)
 			}
 			chosen = append(chosen, m)
-			stores[m.store] = true
+			tested[m.tests()] = true
 		}
 	}
 	if len(chosen) == 0 {
 		return fmt.Errorf("no mutant is called like that: -store %q -run %q", store, pattern)
 	}
-	for s := range stores {
-		program, err := b.build(ctx, s, "")
+	if tested["transport/postgres"] { // one for all: each run of the tests would start its own
+		server, err := pgserver.Start(ctx, pgserver.Config{})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, server.Stop()) }()
+		b.env = append(os.Environ(), "SYMPHONY_TEST_DSN="+server.DSN("postgres"))
+	}
+	for dir := range tested {
+		program, err := b.build(ctx, dir, "")
 		if err == nil {
-			_, err = b.suite(ctx, s, program, "")
+			_, err = b.suite(ctx, dir, program, whole(dir))
 		}
 		if err != nil {
-			return fmt.Errorf("the suite on %s as it is: %w", s, err)
+			return fmt.Errorf("the tests of %s as it is: %w", dir, err)
 		}
 	}
 	killed := 0
 	for _, m := range chosen {
 		verdict, err := b.try(ctx, m)
 		if err != nil { // it does not compile: that shows nothing, and must not pass for a kill
-			fmt.Printf("%-8s  %-6s  %s: %v\n", "BROKEN", m.store, m.name, err)
+			fmt.Printf("%-8s  %-8s  %s: %v\n", "BROKEN", m.store, m.name, err)
 			continue
 		}
 		fmt.Println(verdict)
@@ -112,11 +152,14 @@ func moduleRoot(ctx context.Context) (string, error) {
 
 // A bench is where mutants are built and tried. The sources stay as they are: the compiler is told to
 // read one file from somewhere else, and that goes for embedded SQL too.
-type bench struct{ root, work string }
+type bench struct {
+	root, work string
+	env        []string // of the tests; nil: that of this process
+}
 
 // source is the file that m is about.
 func (b bench) source(m mutant) string {
-	return filepath.Join(b.root, "transport", m.store, filepath.FromSlash(m.file))
+	return filepath.Join(b.root, filepath.FromSlash(m.dir()), filepath.FromSlash(m.file))
 }
 
 // A verdict is what the suite said of a mutant.
@@ -130,7 +173,7 @@ type verdict struct {
 // String is one line for people, who must see that it died of its own bug.
 func (v verdict) String() string {
 	line := func(word, why string) string {
-		return fmt.Sprintf("%-8s  %-6s  %s: %s", word, v.store, v.name, why)
+		return fmt.Sprintf("%-8s  %-8s  %s: %s", word, v.store, v.name, why)
 	}
 	switch {
 	case v.killed:
@@ -161,11 +204,11 @@ func (b bench) try(ctx context.Context, m mutant) (verdict, error) {
 	if err := os.WriteFile(file, overlay, 0o600); err != nil {
 		return v, err
 	}
-	program, err := b.build(ctx, m.store, file)
+	program, err := b.build(ctx, m.tests(), file)
 	if err != nil {
 		return v, err
 	}
-	if _, err = b.suite(ctx, m.store, program, m.by); err != nil {
+	if _, err = b.suite(ctx, m.tests(), program, m.test()); err != nil {
 		failure, failed := errors.AsType[*suiteError](err)
 		if !failed {
 			return v, err
@@ -173,7 +216,7 @@ func (b bench) try(ctx context.Context, m mutant) (verdict, error) {
 		v.killed, v.reason = true, failure.first()
 		return v, nil
 	}
-	v.others, err = b.suite(ctx, m.store, program, "") // what would have caught it?
+	v.others, err = b.suite(ctx, m.tests(), program, whole(m.tests())) // what would have caught it?
 	if _, failed := errors.AsType[*suiteError](err); failed {
 		err = nil
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +22,7 @@ func TestMutantsApply(t *testing.T) {
 		if m.by == "" {
 			t.Errorf("%s: no case that must fail is given", name)
 		}
-		broken, err := m.apply(filepath.Join(root, "transport", m.store, filepath.FromSlash(m.file)))
+		broken, err := m.apply(bench{root: root}.source(m))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if m.old == m.new || !strings.Contains(string(broken), m.new) {
@@ -35,7 +34,7 @@ func TestMutantsApply(t *testing.T) {
 func TestFailures(t *testing.T) {
 	got := failures("--- FAIL: TestConformance (0.03s)\n    --- FAIL: TestConformance/key/no_window (0.13s)\n        keys.go:1: --- FAIL: x\n" +
 		"    --- FAIL: TestConformance/a/b (0.13s)\n--- FAIL: TestOther/c (0.1s)\n")
-	if want := []string{"a/b", "key/no window"}; !slices.Equal(got, want) {
+	if want := []string{"TestOther/c", "a/b", "key/no window"}; !slices.Equal(got, want) {
 		t.Errorf("failures are %q, want %q", got, want)
 	}
 }

@@ -67,10 +67,12 @@ func (c *columns) label(i int, env *symphony.Envelope) error {
 		if err != nil {
 			return err
 		}
-		headers := string(text)
-		if strings.Contains(headers, `\u0000`) {
-			return fmt.Errorf("headers with a NUL %w", errEncode)
+		for name, value := range env.Headers {
+			if strings.Contains(name, "\x00") || strings.Contains(value, "\x00") {
+				return fmt.Errorf("headers with a NUL %w", errEncode)
+			}
 		}
+		headers := string(text)
 		c.headers[i] = &headers
 	}
 	if len(env.Tags) > 0 {

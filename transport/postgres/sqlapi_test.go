@@ -191,7 +191,7 @@ func sqlCases() map[string][]wished {
 		},
 		"headers": {
 			one("a", ""), one("a-b", "x"), one("0", "x"), one(rep("a", 64), "x"), one(rep("a", 65), "x"), one("", "x"), one("A", "x"), one("aB", "x"), one("-a", "x"), one("a_b", "x"), one("a.b", "x"),
-			one("ä", "x"), one("a\n", "x"), one("symphony-x", "x"), one("symphony-correlation-id", "x"), one("webhook-x", "x"), one("ce-x", "x"), one("ce", "x"), one("cex", "x"), one("symphony", "x"),
+			one("ä", "x"), one("a\n", "x"), one("symphony-x", "x"), one("symphony-correlation-id", "x"), one("webhook-x", "x"), one("ce-x", "x"), one("a", `\u0000`), one("ce", "x"), one("cex", "x"), one("symphony", "x"),
 			one("a", "ünïcödé 🎉"), one("a", "a\nb"), one("a", "a\tb"), one("a", "\x01"), one("a", "\x1f"), one("a", "\x7f"), one("a", "\u0080"), one("a", "\u009f"), one("a", "\u00a0"), one("a", "\u2028"),
 			one("a", rep("v", 4096)), one("a", rep("v", 4097)), one("a", rep("ä", 2048)), one("a", rep("ä", 2049)), one("a", `'"\{}`),
 			opt(wishHeaders(many(64))), opt(wishHeaders(many(65))), opt(wishHeaders(wide)), opt(wishHeaders(wider)), opt(wishHeaders(map[string]string{})),
@@ -207,6 +207,7 @@ func sqlCases() map[string][]wished {
 			{body: rep("x", big+1), content: "a/b"},
 			{body: ` { "b" : 1.0 , "a" : [ ] , "b" : 1e2 } `},
 			{body: `{"a":"\u0000"}`},
+			{body: "{\"a\":\"\xff\"}"},
 			{body: "1"},
 			{body: "null"},
 			{body: `"x"`},
