@@ -593,16 +593,26 @@ end $$;
 comment on function symphony.messenger_promote(integer) is 'Makes messages claimable that have become due; returns how many.';
 
 -- messenger_advance lets the next member of each group run that has been woken. A group is passed over while its holder is
--- visible: whoever completes that in a transaction of his own is not waited for, and wakes the group again.
+-- visible: whoever completes that in a transaction of his own is not waited for, and wakes the group again. So it is while a member has become
+-- due and is not promoted: somebody has its row locked, perhaps to promote it, and it may come before the others.
 create function symphony.messenger_advance(_most integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
+  _now timestamptz := symphony.clock();
+  _late text[];
+  _n integer;
   _advanced integer;
 begin
+  select array_agg(group_key) filter (where group_key is not null), count(*) into _late, _n from (
+    select m.group_key from symphony.messenger_messages m where m.status = 'scheduled' and m.available_at <= _now
+    order by m.available_at, m.seq limit 2001) m;
+  if _n > 2000 then
+    return 0; -- first they are promoted
+  end if;
   with woken as (
     delete from symphony.messenger_group_wakes where ctid = any (array(
-      select w.ctid from symphony.messenger_group_wakes w limit _most for update skip locked))
+      select w.ctid from symphony.messenger_group_wakes w where _late is null or w.group_key <> all (_late) limit _most for update skip locked))
     returning queue_name, group_key),
   free as materialized (
     select distinct w.queue_name, w.group_key from woken w

@@ -123,3 +123,61 @@ func waitUntil(t *testing.T, reached func() bool) {
 		}
 	}
 }
+
+// The first member of a group has become due, but somebody has its row locked. The next one waits until it is known what becomes of the first,
+// and runs at once when that has ended.
+func TestGroupsWaitForAMemberThatIsLocked(t *testing.T) {
+	for name, ends := range map[string]bool{"and runs first": false, "and is cancelled": true} {
+		t.Run(name, func(t *testing.T) {
+			store := openTest(t, nil)
+			clock := &testClock{store: store}
+			bus := &symphony.Bus{Transport: store}
+			first := dispatched(t, bus, symphony.Group("g"), symphony.Delay(time.Minute))
+			second := dispatched(t, bus, symphony.Group("g"), symphony.Delay(2*time.Minute))
+			other := dispatched(t, bus, symphony.Delay(2*time.Minute))
+			tx, err := store.Pool().Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+			if _, err := tx.Exec(t.Context(), store.sql.in("select from symphony.messenger_messages where id = $1 for update"), first); err != nil {
+				t.Fatal(err)
+			}
+			clock.advance(t, 3*time.Minute)
+			claim := symphony.Claim{Worker: "a", Max: 10, Lease: 30 * time.Second, Queues: []symphony.QueueClaim{{Name: "default"}}}
+			take := func(want ...symphony.ID) {
+				t.Helper()
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				ds, err := store.Receive(ctx, claim)
+				if err != nil || len(ds) != len(want) {
+					t.Fatalf("%d messages, %v; want %d", len(ds), err, len(want))
+				}
+				for i, d := range ds {
+					if d.Envelope.ID != want[i] {
+						t.Fatalf("number %d is another one", i+1)
+					}
+					if err := store.Settle(t.Context(), []symphony.Verdict{{Token: d.Token, Outcome: symphony.Completed}}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			take(other)
+			if !ends {
+				if err := tx.Rollback(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				take(first)
+			} else {
+				var was string
+				if err := tx.QueryRow(t.Context(), store.sql.in("select symphony.cancel($1)"), first).Scan(&was); err != nil {
+					t.Fatal(err)
+				}
+				if err := tx.Commit(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			take(second)
+		})
+	}
+}

@@ -179,6 +179,7 @@ func (p *planning) play(t *testing.T) {
 	}
 	p.run(t, "accept duplicates", s.accept, c.all(0)...)
 	p.run(t, "promote", s.in("select symphony.messenger_promote($1)"), 100)
+	mustExec(t, p.conn, s.in("select symphony.messenger_promote(20000)")) // while thousands are due, nothing is advanced
 	p.run(t, "advance", s.in("select symphony.messenger_advance($1)"), 100)
 	p.run(t, "sweep", s.in("select symphony.messenger_sweep('full', '', true)"))
 	p.run(t, "expire", s.expire, 100, "full", "")
