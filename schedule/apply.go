@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/symphony-messenger/symphony"
 )
 
 // An Action is what [Manager.Apply] does with a schedule.
@@ -38,17 +40,29 @@ type Applied struct {
 // paused. It returns what became of each, by name, and does not touch the schedules of others: a name that
 // somebody else has is an *[OwnedError], and nothing is changed. dry changes nothing at all.
 func (m *Manager) Apply(ctx context.Context, owner string, declared []Schedule, dry bool) ([]Applied, error) {
-	a, err := m.newApplication(ctx, owner, declared)
-	if err != nil {
+	return m.apply(ctx, owner, declared, application{drops: true, dry: dry})
+}
+
+// Merge is Apply that drops nothing: what owner has beside those that are declared stays as it is.
+func (m *Manager) Merge(ctx context.Context, owner string, declared []Schedule, dry bool) ([]Applied, error) {
+	return m.apply(ctx, owner, declared, application{dry: dry})
+}
+
+func (m *Manager) apply(ctx context.Context, owner string, declared []Schedule, a application) ([]Applied, error) {
+	if err := a.take(ctx, m.Bus, owner, declared); err != nil {
 		return nil, fmt.Errorf("apply schedules of %.80s: %w", owner, err)
 	}
 	store, err := storeOf(m.Bus)
 	if err != nil {
 		return nil, err
 	}
-	_, err = store.Update(ctx, Selection{Owner: owner, Names: slices.Collect(maps.Keys(a.declared))}, func(now time.Time, found []Entry) ([]Change, error) {
+	which := Selection{Names: slices.Collect(maps.Keys(a.declared))}
+	if a.drops {
+		which.Owner = owner
+	}
+	_, err = store.Update(ctx, which, func(now time.Time, found []Entry) ([]Change, error) {
 		changes, err := a.decide(now, found)
-		if err == nil && (dry || len(changes) == 0) {
+		if err == nil && (a.dry || len(changes) == 0) {
 			err = errSettled
 		}
 		return changes, err
@@ -59,41 +73,44 @@ func (m *Manager) Apply(ctx context.Context, owner string, declared []Schedule, 
 	return a.applied, nil
 }
 
-// An application is one call of Apply.
+// An application is one call of Apply or Merge.
 type application struct {
+	drops    bool // what is declared no more
+	dry      bool
 	owner    string
 	declared map[string]Schedule
 	prints   map[string]string
 	applied  []Applied
 }
 
-func (m *Manager) newApplication(ctx context.Context, owner string, declared []Schedule) (*application, error) {
+// take checks what is declared, and makes it what a store keeps.
+func (a *application) take(ctx context.Context, b *symphony.Bus, owner string, declared []Schedule) error {
 	if err := checkOwner(owner); err != nil {
-		return nil, err
+		return err
 	}
-	a := &application{owner: owner, declared: make(map[string]Schedule, len(declared)), prints: make(map[string]string, len(declared))}
+	a.owner, a.declared, a.prints = owner, make(map[string]Schedule, len(declared)), make(map[string]string, len(declared))
 	for _, s := range declared {
 		s.Owner = owner
 		s.Exclude = slices.Clone(s.Exclude)
 		s.normal()
 		if err := s.check(); err != nil {
-			return nil, fmt.Errorf("schedule %.80s: %w", s.Name, err)
+			return fmt.Errorf("schedule %.80s: %w", s.Name, err)
 		}
 		if !s.prepared {
-			if err := s.Message.prepareData(ctx, m.Bus); err != nil {
-				return nil, fmt.Errorf("schedule %s: %w", s.Name, err)
+			if err := s.Message.prepareData(ctx, b); err != nil {
+				return fmt.Errorf("schedule %s: %w", s.Name, err)
 			}
 		}
 		if _, twice := a.declared[s.Name]; twice {
-			return nil, invalid("schedule", s.Name, "declared once")
+			return invalid("schedule", s.Name, "declared once")
 		}
 		var err error
 		if a.prints[s.Name], err = s.fingerprint(); err != nil {
-			return nil, err
+			return err
 		}
 		a.declared[s.Name] = s
 	}
-	return a, nil
+	return nil
 }
 
 func (a *application) decide(now time.Time, found []Entry) (changes []Change, err error) {
@@ -127,7 +144,7 @@ func (a *application) decide(now time.Time, found []Entry) (changes []Change, er
 		}
 	}
 	for _, e := range found {
-		if _, ok := a.declared[e.Name]; ok || e.Owner != a.owner || !e.DroppedAt.IsZero() {
+		if _, ok := a.declared[e.Name]; !a.drops || ok || e.Owner != a.owner || !e.DroppedAt.IsZero() {
 			continue
 		}
 		e.DroppedAt, e.UpdatedAt, e.NextRunAt = now, now, time.Time{}

@@ -123,6 +123,7 @@ func (e *Entry) plan(now time.Time) error {
 // the first tick from now.
 func (m *Manager) Edit(ctx context.Context, name string, edit func(s *Schedule) error) (Entry, error) {
 	return m.update(ctx, "edit", name, func(now time.Time, e *Entry) (Write, error) {
+		was := *e
 		before := e.Schedule
 		before.Exclude = slices.Clone(before.Exclude)
 		after := e.Schedule
@@ -140,6 +141,7 @@ func (m *Manager) Edit(ctx context.Context, name string, edit func(s *Schedule) 
 			return "", err
 		}
 		if reflect.DeepEqual(before, e.Schedule) {
+			*e = was
 			return "", errSettled
 		}
 		e.EditedAt = now

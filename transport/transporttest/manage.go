@@ -17,6 +17,7 @@ func ownerTests() []test {
 		{"owner/two", "Apply never touches the schedules of another owner, and a name of another owner's is an error that names it.", power, ownerTwo},
 		{"owner/edit and deploy", "An edit lasts until the declaration changes, a pause until somebody resumes.", power, ownerEdit},
 		{"owner/dry", "Apply with dry changes nothing.", power, ownerDry},
+		{"owner/merge", "Merge adds and changes, and leaves everything else of its owner.", power, ownerMerge},
 	}
 }
 
@@ -105,6 +106,11 @@ func ownerEdit(k *kit) {
 	}
 	edited := d.entry("job")
 	equal(k, "hour of the next tick", edited.NextRunAt.Hour()%2, 0)
+	same, err := d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "2h"; return nil })
+	if err != nil {
+		k.Fatalf("Edit: %v", err)
+	}
+	equal(k, "what an edit of nothing returns", same, edited)
 	if edited.EditedAt.IsZero() {
 		k.Errorf("the entry does not say that it was edited")
 	}
@@ -127,7 +133,7 @@ func ownerEdit(k *kit) {
 	d.apply(three(false))
 	e = d.entry("job")
 	equal(k, "state", e.State(), schedule.Active)
-	_, err := d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "1ns"; return nil })
+	_, err = d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "1ns"; return nil })
 	if _, ok := errors.AsType[*symphony.InvalidError](err); !ok {
 		k.Errorf("a wrong edit is %v", err)
 	}
@@ -145,6 +151,31 @@ func ownerDry(k *kit) {
 	equal(k, "actions", actions(got), map[string]schedule.Action{"a": schedule.Changed, "b": schedule.Removed, "c": schedule.Added})
 	equal(k, "entry", d.entry("a"), before)
 	equal(k, "actions", actions(d.apply(hourly("a"), hourly("b"))), map[string]schedule.Action{"a": schedule.Unchanged, "b": schedule.Unchanged})
+}
+
+func ownerMerge(k *kit) {
+	d := newDesk(k)
+	d.apply(hourly("a"), hourly("b"))
+	before := d.entry("b")
+	merge := func(dry bool, all ...schedule.Schedule) map[string]schedule.Action {
+		k.Helper()
+		got, err := d.Merge(k.ctx, owner, all, dry)
+		if err != nil {
+			k.Fatalf("Merge: %v", err)
+		}
+		return actions(got)
+	}
+	some := []schedule.Schedule{hourly("a", func(s *schedule.Schedule) { s.MaxRuns = 3 }), hourly("c")}
+	want := map[string]schedule.Action{"a": schedule.Changed, "c": schedule.Added}
+	equal(k, "actions of a dry run", merge(true, some...), want)
+	equal(k, "actions", merge(false, some...), want)
+	equal(k, "actions of another time", merge(false, some...), map[string]schedule.Action{"a": schedule.Unchanged, "c": schedule.Unchanged})
+	equal(k, "actions of nothing", len(merge(false)), 0)
+	equal(k, "the one that is not in it", d.entry("b"), before)
+	_, err := d.Merge(k.ctx, "other", []schedule.Schedule{hourly("d"), hourly("b")}, false)
+	if owned, ok := errors.AsType[*schedule.OwnedError](err); !ok || owned.Name != "b" {
+		k.Errorf("the error is %v, want an *OwnedError of b", err)
+	}
 }
 
 func managePause(k *kit) {
