@@ -23,7 +23,7 @@ func (s *session) schedules() *cobra.Command {
 A schedule dispatches a message at times: once, at an interval, or by a cron
 expression. Every worker on the store fires what is due, each tick once.`,
 		s.schedulesList(), s.schedulesShow(), s.schedulesNext(), s.schedulesRun(), s.schedulesPause(), s.schedulesResume(), s.schedulesApply(),
-		s.schedulesDelete(), s.schedulesBackfill(), s.schedulesFire())
+		s.schedulesImport(), s.schedulesEdit(), s.schedulesDelete(), s.schedulesBackfill(), s.schedulesFire())
 	c.Aliases = []string{symfonyScheduler}
 	help, all := c.RunE, s.schedulesList()
 	c.RunE = func(cmd *cobra.Command, args []string) error {
