@@ -14,6 +14,7 @@ import (
 	"github.com/symphony-messenger/symphony/app"
 	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/monitor"
+	"github.com/symphony-messenger/symphony/schedule"
 )
 
 // completeWithin is how long the shell may wait for words from a store.
@@ -59,10 +60,16 @@ func (s *session) completions(root *cobra.Command) {
 		"queue": queues, "queues": queues, "type": types,
 		"transport": take(func(w words) []string { return w.transports }),
 		"output":    fixed("table", "json", "jsonl"),
+		"missed":    fixed(string(schedule.MissedSkip), string(schedule.MissedLast), string(schedule.MissedAll)),
+		"overlap":   fixed(string(schedule.OverlapAllow), string(schedule.OverlapSkip), string(schedule.OverlapQueue), string(schedule.OverlapCancel)),
 		"reason": fixed(string(symphony.ReasonExhausted), string(symphony.ReasonPermanent), string(symphony.ReasonDeadline), string(symphony.ReasonCrashLoop),
 			string(symphony.ReasonUnknownType), string(symphony.ReasonUndecodable), string(symphony.ReasonInvalid)),
 	}
+	files := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
 	arguments := map[string]cobra.CompletionFunc{
+		"apply": files, "import": files,
 		"consume": take(func(w words) []string { return slices.Concat(w.transports, w.queues) }), "dev": queues,
 		"dispatch": func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {

@@ -97,6 +97,8 @@ schedule of a name is replaced, another owner's is an error.`,
 	flags.BoolVar(&f.paused, "paused", false, "begin paused, until somebody resumes them; \"schedules run\" tries one")
 	flags.BoolVar(&f.handlers, "handlers", false, "print the handlers for the configuration, and do nothing else; needs no store")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "say what would change, and change nothing")
+	_ = c.RegisterFlagCompletionFunc("from", // in other commands it is a time
+		cobra.FixedCompletions([]string{fromVercel, fromCrontab, fromSystemCrontab, fromPgCron}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
