@@ -24,8 +24,8 @@ type run struct {
 	engine    *engine.Engine[task]
 	exchanger Exchanger // nil: the transport is none
 
-	// Of the calls that claim, of which there is one at a time.
-	taking sync.Mutex // claims; guards the next two
+	// Of the calls that claim.
+	taking sync.Mutex // guards the next two
 	kinds  map[*registration]*engine.Kind
 	warned map[string]time.Time // about types without a handler
 }

@@ -69,9 +69,7 @@ func (s *Sends) Send(ctx context.Context, env *symphony.Envelope) (symphony.Rece
 	s.mu.Lock()
 	lead := s.room()
 	if lead {
-		c.began = time.Now()
-		s.flushes = append(s.flushes, c.began)
-		close(c.lead) // others leave it alone
+		s.begin(c) // others leave it alone
 	} else { // this call may return before its flush: the envelope is the caller's again then
 		c.env = snapshot(c.env)
 	}
@@ -150,6 +148,13 @@ func (s *Sends) room() bool {
 	return n == 0 || n < s.Parallel && time.Since(s.flushes[n-1]) >= s.Patience
 }
 
+// begin makes c lead a flush. s.mu is held.
+func (s *Sends) begin(c *call) {
+	c.began = time.Now()
+	s.flushes = append(s.flushes, c.began)
+	close(c.lead)
+}
+
 // pass ends the flush that began at one time, and hands over to the first who waits and does not lead another one. s.mu is held.
 func (s *Sends) pass(began time.Time) {
 	i := slices.Index(s.flushes, began)
@@ -159,9 +164,7 @@ func (s *Sends) pass(began time.Time) {
 	}
 	for _, c := range s.waiting {
 		if !c.told() {
-			c.began = time.Now()
-			s.flushes = append(s.flushes, c.began)
-			close(c.lead)
+			s.begin(c)
 			return
 		}
 	}

@@ -20,8 +20,7 @@ const besideFor = 10 * time.Millisecond
 // A taking is a claim under way.
 type taking struct {
 	Claim
-	stop   context.CancelFunc
-	beside bool // another was under way when it began
+	stop context.CancelFunc // nil: it comes with verdicts
 }
 
 // nextClaim returns what can be claimed now; false: nothing.
@@ -87,7 +86,7 @@ func (e *Engine[V]) claimMore() {
 	}
 	t, within := &taking{Claim: c}, watchdog
 	if len(e.takings) > 0 {
-		t.beside, within = true, besideFor
+		within = besideFor
 	}
 	var ctx context.Context
 	ctx, t.stop = context.WithTimeout(e.intake, within)

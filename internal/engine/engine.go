@@ -14,7 +14,7 @@ import (
 	"github.com/symphony-messenger/symphony/internal/share"
 )
 
-// A Config says what an engine drives. Each function is called by one goroutine at a time: Start, Refuse
+// A Config says what an engine drives. Each function is called by one goroutine at a time, but Claim, which two may call: Start, Refuse
 // and Lost by the pump, which they must not block, the others by goroutines beside it.
 type Config[V any] struct {
 	Concurrency int
@@ -126,7 +126,7 @@ type Engine[V any] struct {
 	troubleMu           sync.Mutex
 	troubleAt           time.Time // of the last line in the log about the store
 	finished            *gather.Basket[*Job[V]]
-	answers             chan func() // of calls; there is room for one of each
+	answers             chan func() // of calls; there is room for one of each, and for two claims
 	handlers            crew.Crew
 	callers             sync.WaitGroup
 
@@ -148,7 +148,7 @@ type Engine[V any] struct {
 	linger  time.Time // no longer for more to finish
 
 	claim   call
-	takings []*taking
+	takings []*taking // at most two
 	careful bool // the last claim brought one that runs alone
 	plenty  bool // more can be claimed than the last claim had room for
 	freed   bool // perhaps room that the claims under way do not know of
