@@ -149,9 +149,9 @@ type Engine[V any] struct {
 
 	claim   call
 	takings []*taking // at most two
-	careful bool // the last claim brought one that runs alone
-	plenty  bool // more can be claimed than the last claim had room for
-	freed   bool // perhaps room that the claims under way do not know of
+	careful bool      // the last claim brought one that runs alone
+	plenty  bool      // more can be claimed than the last claim had room for
+	freed   bool      // perhaps room that the claims under way do not know of
 	opened  bool
 	claimed bool // the store has given us something
 	settle  call
