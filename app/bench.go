@@ -222,10 +222,7 @@ func (r *benchRun) latency(ctx context.Context) error {
 	go func() { ended <- w.Run(ctx) }()
 	took, err := r.ping(ctx, started, ended)
 	stop()
-	if err == nil {
-		err = <-ended
-	}
-	if err == nil {
+	if err = errors.Join(err, <-ended); err == nil { // nobody may use the store when this returns
 		r.report("dispatch to handler, idle", pings, 0, took)
 	}
 	return err
@@ -242,7 +239,8 @@ func (r *benchRun) ping(ctx context.Context, started <-chan struct{}, ended chan
 		select {
 		case <-started:
 		case err := <-ended:
-			return nil, errors.Join(err, errors.New("the worker has ended"))
+			ended <- err
+			return nil, errors.New("the worker has ended")
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}

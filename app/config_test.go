@@ -255,7 +255,7 @@ func TestBenchLeavesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, stopAfter := range []int{0, 1, 5} {
+		for _, stopAfter := range []int{0, 1, 4, 5} {
 			ctx, stop := context.WithCancel(t.Context())
 			tt.store.Logger = slog.New(slog.DiscardHandler)
 			var figures []app.Figure
@@ -264,7 +264,7 @@ func TestBenchLeavesNothing(t *testing.T) {
 					stop()
 				}
 			})
-			if stop(); (stopAfter == 1) != (err != nil) {
+			if stop(); (stopAfter == 1 || stopAfter == 4) != (err != nil) {
 				t.Errorf("%s, stopped after %d: %v", name, stopAfter, err)
 			}
 			for _, f := range figures {
