@@ -76,7 +76,7 @@ func (b *builder) worker() Worker {
 		Name:        get(b, "", at("name")...),
 		Concurrency: get(b, 10, at("concurrency")...),
 		Lease:       get(b, 30*time.Second, at("lease")...),
-		Grace:       get(b, 20*time.Second, at("grace")...),
+		Grace:       max(get(b, 20*time.Second, at("grace")...), 1), // to a worker 0 is the default: as good as none
 		Strict:      get(b, false, at("strict")...),
 		MaxCrashes:  get(b, 5, at("max_crashes")...),
 		Unknown:     get(b, 24*time.Hour, at("unknown_types")...),

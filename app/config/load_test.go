@@ -190,6 +190,14 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// TestNoGrace: to a worker a grace of 0 is the default of 20 s, which is not what somebody who writes 0s wants.
+func TestNoGrace(t *testing.T) {
+	c, err := load(t, "transport: a\ntransports: {a: memory://}\nworker: {grace: 0s}\n", nil)
+	if err != nil || c.Worker.Grace <= 0 || c.Worker.Grace > time.Millisecond {
+		t.Errorf("grace %v, %v", c.Worker.Grace, err)
+	}
+}
+
 // TestRetryFlag: a flag is the policy of the worker; it goes before that of the transport, not before that of a queue.
 func TestRetryFlag(t *testing.T) {
 	text := "retry: {max: 1}\ntransports: {main: {dsn: memory://, retry: {max: 2, delay: 5s}, queues: {mail: {retry: {max: 3}}}}}\n"
