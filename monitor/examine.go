@@ -35,13 +35,10 @@ type Examiner interface {
 	Examine(ctx context.Context) []Check
 }
 
-// Unseen is how long a subscription may be without a worker before [ExamineSubscriptions] warns.
-const Unseen = 7 * 24 * time.Hour
-
 // Late is how long a message may be due before [ExamineCounts] warns.
 const Late = 5 * time.Minute
 
-// ExamineSubscriptions is the check of subscriptions without a worker: they go on collecting messages.
+// ExamineSubscriptions is the check of subscriptions without a worker since [StaleAfter]: they go on collecting messages.
 func ExamineSubscriptions(unseen []symphony.Subscription) Check {
 	if len(unseen) == 0 {
 		return Check{Name: "subscriptions", Level: LevelOK, Text: "each was seen within 7 days"}

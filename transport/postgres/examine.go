@@ -231,7 +231,7 @@ func (e *examination) subscriptions(ctx context.Context) {
 	var unseen []symphony.Subscription
 	err := within(ctx, func(ctx context.Context) error {
 		unseen = nil
-		return native{e.t.work}.query(ctx, e.t.sql.examineSubscriptions, []any{monitor.Unseen.Seconds()}, func(scan scanner) error {
+		return native{e.t.work}.query(ctx, e.t.sql.examineSubscriptions, []any{monitor.StaleAfter.Seconds()}, func(scan scanner) error {
 			var s symphony.Subscription
 			err := scan(&s.Type, &s.Subscriber, &s.Owner)
 			unseen = append(unseen, s)

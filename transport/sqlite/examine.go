@@ -104,7 +104,7 @@ func (t *Transport) examineWorkers(ctx context.Context) (alive int, unseen []sym
 			return err
 		}
 		return q.each("select message_type, subscriber, owner from messenger_subscriptions where last_seen < ? order by last_seen limit 20",
-			[]any{now - monitor.Unseen.Milliseconds()}, func(rows *sql.Rows) error {
+			[]any{now - monitor.StaleAfter.Milliseconds()}, func(rows *sql.Rows) error {
 				var s symphony.Subscription
 				err := rows.Scan(&s.Type, &s.Subscriber, &s.Owner)
 				unseen = append(unseen, s)
