@@ -90,15 +90,11 @@ func (s *session) examine(ctx context.Context) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := s.shared(c)
+	targets, err := s.targets(c)
 	if err != nil {
 		return nil, err
 	}
 	all := s.examineProcess(c)
-	targets := []config.Transport{chosen}
-	if s.transport == "" && s.dsn == "" {
-		targets = slices.DeleteFunc(slices.Clone(c.Transports), func(t config.Transport) bool { return s.mustBeShared(t) != nil })
-	}
 	for _, target := range targets {
 		name := ""
 		if len(targets) > 1 {

@@ -64,13 +64,9 @@ func (s *session) migrators(ctx context.Context, fn func(monitor.Migrator) ([]mo
 	if err != nil {
 		return nil, err
 	}
-	chosen, err := s.shared(c)
+	targets, err := s.targets(c)
 	if err != nil {
 		return nil, err
-	}
-	targets := []config.Transport{chosen}
-	if s.transport == "" && s.dsn == "" {
-		targets = slices.DeleteFunc(slices.Clone(c.Transports), func(t config.Transport) bool { return s.mustBeShared(t) != nil })
 	}
 	for _, target := range targets {
 		steps, err := s.migrator(ctx, target, fn)
@@ -89,7 +85,6 @@ func (s *session) migrators(ctx context.Context, fn func(monitor.Migrator) ([]mo
 }
 
 func (s *session) migrator(ctx context.Context, of config.Transport, fn func(monitor.Migrator) ([]monitor.Migration, error)) (steps []monitor.Migration, err error) {
-	s.store, s.dsnFrom = of.DSN, of.From.Variable
 	t, err := s.open(ctx, of)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/symphony-messenger/symphony"
@@ -57,6 +58,15 @@ func (s *session) shared(c *config.Config) (config.Transport, error) {
 	return t, s.mustBeShared(t)
 }
 
+// targets are the transports that a command about stores is for: the one that the flags choose, or all that are shared.
+func (s *session) targets(c *config.Config) ([]config.Transport, error) {
+	chosen, err := s.shared(c)
+	if err != nil || s.transport != "" || s.dsn != "" {
+		return []config.Transport{chosen}, err
+	}
+	return slices.DeleteFunc(slices.Clone(c.Transports), func(t config.Transport) bool { return s.mustBeShared(t) != nil }), nil
+}
+
 func (s *session) mustBeShared(t config.Transport) error {
 	if scheme, _, _ := strings.Cut(t.DSN, "://"); scheme == "memory" || scheme == "sync" {
 		return s.usage("use sqlite:// with a file, or postgres://; `"+s.opts.Name+" dev` runs on memory://",
@@ -83,8 +93,9 @@ func (s *session) withStore(ctx context.Context, fn func(symphony.Transport) err
 	return fn(t)
 }
 
-// open opens the store of a transport.
+// open opens the store of a transport. Advice about errors is then about its DSN.
 func (s *session) open(ctx context.Context, t config.Transport) (symphony.Transport, error) {
+	s.store, s.dsnFrom = t.DSN, t.From.Variable
 	opened, err := app.Store{DSN: t.DSN, Name: t.Name, History: t.History, Retention: t.Retention, Logger: s.log}.Open(ctx)
 	if err != nil && t.From.Line > 0 {
 		return nil, fmt.Errorf("%s: transport %s: %w", t.From, t.Name, err)
