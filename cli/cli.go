@@ -94,7 +94,13 @@ the configuration file: that of --config, else of SYMPHONY_CONFIG, else
 	root.AddCommand(s.symfonyNames()...)
 	root.SetHelpCommand(helpCommand())
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { s.begin(); return nil }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		s.begin()
+		if err := cmd.ValidateFlagGroups(); err != nil { // cobra does so later, and its error has no exit code
+			return s.usage("see `"+cmd.CommandPath()+" --help`", "%w", err)
+		}
+		return nil
+	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		hint := "see `" + cmd.CommandPath() + " --help`"
 		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {

@@ -90,7 +90,7 @@ func given(cmd *cobra.Command, keys map[string]string) (all []config.Flag) {
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		if key, ok := keys[f.Name]; ok {
 			text := f.Value.String()
-			if text == "" { // what is zero is not shown in the help
+			if _, ok := f.Value.(*duration); ok && text == "" { // what is zero is not shown in the help
 				text = "0s"
 			}
 			all = append(all, config.Flag{Name: "--" + f.Name, Key: key, Text: text})

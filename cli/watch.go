@@ -38,7 +38,7 @@ func (s *session) figures(ctx context.Context, t symphony.Transport, within time
 		return nil, err
 	}
 	per := now.Sub(now.Add(-within).Truncate(time.Minute)).Minutes()
-	var all []figure
+	all := []figure{} // in JSON, too: stats --watch shows it as a field
 	for _, m := range monitor.Sum(ms) {
 		q := func(h monitor.Histogram, q float64) float64 { return h.Quantile(q).Seconds() }
 		all = append(all, figure{
