@@ -122,7 +122,8 @@ The exit code is 2 when something is wrong; every problem is shown with its plac
 				s.note("there is no configuration file; the environment is right")
 				return nil
 			}
-			s.note("%s is right: %d transports, %d routes, %d handlers", path, len(c.Transports), len(c.Routes), len(c.Handlers))
+			counted := func(n int, what string) string { return fmt.Sprintf("%d %s%s", n, what, plural(n)) }
+			s.note("%s is right: %s, %s, %s", path, counted(len(c.Transports), "transport"), counted(len(c.Routes), "route"), counted(len(c.Handlers), "handler"))
 			return nil
 		},
 	}
