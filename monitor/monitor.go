@@ -16,8 +16,8 @@ import (
 	"github.com/symphony-messenger/symphony"
 )
 
-// ErrNotFound is returned for a message that the store does not have, or not in the state asked for.
-var ErrNotFound = errors.New("monitor: message not found")
+// ErrNotFound is matched by errors about a message, pause, subscription or bulk that the store does not have, or not in the state asked for.
+var ErrNotFound = errors.New("monitor: not found")
 
 // A KeyTakenError says that a dead letter cannot be retried, because its idempotency key has passed
 // to another message meanwhile.
