@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -191,37 +192,46 @@ func (s *session) listTypes(ctx context.Context, t symphony.Transport) error {
 }
 
 func (s *session) pause(use, short string, kind monitor.PauseKind) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Short: short,
-		Long: short + `, until they are resumed. Messages are accepted all the
-same, and what is being handled is not disturbed.`,
-		Args: s.arguments(1, -1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withPower(cmd.Context(), s, "pause", func(p monitor.Pauser) error {
-				for _, name := range args {
-					if err := p.Pause(cmd.Context(), monitor.Pause{Kind: kind, Name: name, By: s.opts.Name}); err != nil {
-						return err
-					}
-					s.note("%s %s is paused", kind, name)
-				}
-				return nil
-			})
-		},
-	}
+	c := s.eachPause(use, kind, "paused", func(ctx context.Context, p monitor.Pauser, name string) error {
+		return p.Pause(ctx, monitor.Pause{Kind: kind, Name: name, By: s.opts.Name})
+	})
+	c.Short, c.Long = short, short+`, until they are resumed. Messages are accepted all the
+same, and what is being handled is not disturbed.`
+	return c
 }
 
 func (s *session) resume(use, short string, kind monitor.PauseKind) *cobra.Command {
+	c := s.eachPause(use, kind, "resumed", func(ctx context.Context, p monitor.Pauser, name string) error {
+		return p.Resume(ctx, monitor.Pause{Kind: kind, Name: name})
+	})
+	c.Short = short
+	return c
+}
+
+// eachPause is a command that does something for each queue or type that is named, and stops at the first that fails.
+func (s *session) eachPause(use string, kind monitor.PauseKind, done string, do func(context.Context, monitor.Pauser, string) error) *cobra.Command {
+	type result struct {
+		Kind   monitor.PauseKind `json:"kind"`
+		Name   string            `json:"name"`
+		Result string            `json:"result"`
+	}
 	return &cobra.Command{
-		Use: use, Short: short, Args: s.arguments(1, -1),
+		Use: use, Args: s.arguments(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withPower(cmd.Context(), s, "pause", func(p monitor.Pauser) error {
+				var all []result
+				var err error
 				for _, name := range args {
-					if err := p.Resume(cmd.Context(), monitor.Pause{Kind: kind, Name: name}); err != nil {
-						return err
+					if err = do(cmd.Context(), p, name); err != nil {
+						break
 					}
-					s.note("%s %s is resumed", kind, name)
+					s.note("%s %s is %s", kind, name, done)
+					all = append(all, result{kind, name, done})
 				}
-				return nil
+				if s.output == formatTable { // people have been told
+					return err
+				}
+				return errors.Join(err, list(s, all, nil))
 			})
 		},
 	}
