@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -86,9 +87,13 @@ func (s *session) changeNamed(ctx context.Context, c *change, t symphony.Transpo
 	if err != nil {
 		return err
 	}
-	word, errs := c.done, make([]error, len(ids))
+	word := c.done
+	var errs []error
 	if c.dryRun {
 		word = "would be " + c.done
+		if errs, err = s.tryNamed(ctx, c, t, ids); err != nil {
+			return err
+		}
 	} else if errs, err = c.do(ctx, changer, b, ids); err != nil {
 		return err
 	}
@@ -100,6 +105,25 @@ func (s *session) changeNamed(ctx context.Context, c *change, t symphony.Transpo
 		return err
 	}
 	return s.outcome(c.done, errs)
+}
+
+// tryNamed returns for each message nil when it is in a state in which it could be changed now.
+func (s *session) tryNamed(ctx context.Context, c *change, t symphony.Transport, ids []symphony.ID) ([]error, error) {
+	finder, err := powerOf[monitor.Finder](s, t, "show messages")
+	if err != nil {
+		return nil, err
+	}
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		r, err := finder.Find(ctx, id)
+		switch {
+		case errors.Is(err, monitor.ErrNotFound), err == nil && !c.action.Changes(r.Status):
+			errs[i] = fmt.Errorf("message %s: %w", id, monitor.ErrNotFound)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return errs, nil
 }
 
 func (s *session) runBulk(ctx context.Context, c *change, t symphony.Transport, b monitor.Bulk) error {

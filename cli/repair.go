@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -163,12 +164,17 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 		part := ids[from:min(from+chunk, len(ids))]
 		said := make([]error, len(part))
 		word := "would be " + r.done
-		if !r.dryRun {
+		switch {
+		case !r.dryRun:
 			word = r.done
 			if said, err = r.do(d)(ctx, part); err != nil {
 				err = fmt.Errorf("%s dead letters, %d of %d done: %w", r.verb, from, len(ids), err)
-				break
 			}
+		case named:
+			said, err = areFailed(ctx, d, part)
+		}
+		if err != nil {
+			break
 		}
 		for i, id := range part {
 			results = append(results, s.result(id, word, said[i]))
@@ -187,6 +193,21 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 		return err
 	}
 	return s.outcome(r.done, errs)
+}
+
+// areFailed returns for each id nil when it is that of a dead letter.
+func areFailed(ctx context.Context, d monitor.DeadLetters, ids []symphony.ID) ([]error, error) {
+	rs, err := d.Failed(ctx, monitor.Filter{IDs: ids, Limit: len(ids)})
+	if err != nil {
+		return nil, err
+	}
+	said := make([]error, len(ids))
+	for i, id := range ids {
+		if !slices.ContainsFunc(rs, func(r monitor.Record) bool { return r.ID == id }) {
+			said[i] = fmt.Errorf("dead letter %s: %w", id, monitor.ErrNotFound)
+		}
+	}
+	return said, nil
 }
 
 func (s *session) result(id symphony.ID, word string, err error) result {

@@ -35,6 +35,9 @@ func (a Action) statuses() []Status {
 	return nil
 }
 
+// Changes reports whether an action can do something with a message in this state.
+func (a Action) Changes(s Status) bool { return slices.Contains(a.statuses(), s) }
+
 // A BulkState says how a [Bulk] stands.
 type BulkState string
 
