@@ -130,9 +130,13 @@ func ownerEdit(k *kit) {
 		return hourly("job", func(s *schedule.Schedule) { s.Expression, s.Paused = "3h", paused })
 	}
 	d.apply(three(true))
+	d.reach(d.entry("job").NextRunAt.Add(24 * time.Hour))
 	d.apply(three(false))
 	e = d.entry("job")
 	equal(k, "state", e.State(), schedule.Active)
+	if now := d.now(); !e.NextRunAt.After(now) {
+		k.Errorf("the next tick of one that is paused no more is %v, while it was paused; it is %v", e.NextRunAt, now)
+	}
 	_, err = d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "1ns"; return nil })
 	if _, ok := errors.AsType[*symphony.InvalidError](err); !ok {
 		k.Errorf("a wrong edit is %v", err)
