@@ -68,7 +68,7 @@ func TestBackfillAfterAnEdit(t *testing.T) {
 		if _, err := (&schedule.Scheduler{Bus: bus}).Fire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := m.Edit(t.Context(), "often", func(s *schedule.Schedule) error { s.Expression = "10m"; return nil }); err != nil {
+		if _, err := m.Edit(t.Context(), "often", func(s *schedule.Schedule) error { s.Expression = "10m"; return nil }, false); err != nil {
 			t.Fatal(err)
 		}
 		p := schedule.Period{From: begin.Add(time.Hour), Until: begin.Add(2 * time.Hour)}

@@ -76,7 +76,7 @@ func TestScheduleSessions(t *testing.T) {
 		if r, err := store.Find(t.Context(), ticks[0].Messages[0]); err != nil || r.Status != monitor.Pending || string(r.Body) != string(want.Message.Body) {
 			t.Errorf("%+v %v", r, err)
 		}
-		if _, err := m.Edit(t.Context(), "s", func(s *schedule.Schedule) error { s.Until = time.Time{}; return nil }); err != nil {
+		if _, err := m.Edit(t.Context(), "s", func(s *schedule.Schedule) error { s.Until = time.Time{}; return nil }, false); err != nil {
 			t.Error(err)
 		}
 		if all, err := m.List(t.Context(), schedule.Query{Owner: "test"}); err != nil || len(all) != 1 {
