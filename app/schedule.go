@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/errtext"
 	"github.com/symphony-messenger/symphony/schedule"
 )
 
@@ -86,7 +87,7 @@ func ReadSchedules(data []byte) (f ScheduleFile, err error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil {
-		return f, err
+		return f, errtext.WrongType(err)
 	}
 	if f.Schedules == nil {
 		return f, errors.New(`it has no list "schedules"; an empty one is []`)

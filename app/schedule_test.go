@@ -90,7 +90,17 @@ func TestReadSchedules(t *testing.T) {
 		"owner: x\nowner: y\nschedules: []": "owner",
 		"schedules: [}":                     "[1:",
 		"owner: x\nschedules: [{name: a, owner: y, every: 1h, message: {type: t}}]": `its owner is "y", and that of the file "x"`,
-		"": "schedules",
+		"":                          "schedules",
+		"schedules: {a: 1}":         "schedules must be a list, not an object",
+		"schedules: 7":              "schedules must be a list, not a number",
+		"schedules: [7]":            "a schedule with no name: it must be an object, not a number",
+		"owner: [x]\nschedules: []": "owner must be text, not a list",
+		"- name: a":                 "it must be an object, not a list",
+		"schedules: [{name: a, every: 15, message: {type: t}}]":                "schedule a: every must be text, not a number",
+		"schedules: [{name: a, every: 1h, jitter: 15, message: {type: t}}]":    "schedule a: jitter must be text, not a number",
+		"schedules: [{name: a, every: 1h, message: [t]}]":                      "schedule a: message must be an object, not a list",
+		"schedules: [{name: a, every: 1h, message: {type: t, priority: x}}]":   "schedule a: message.priority must be a whole number, not text",
+		"schedules: [{name: a, every: 1h, max_runs: 1.5, message: {type: t}}]": "schedule a: max_runs must be a whole number, not 1.5",
 	} {
 		if _, err := app.ReadSchedules([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want an error that says %s", text, err, want)

@@ -24,6 +24,7 @@ type scheduleFields struct {
 
 func (s *session) schedulesEdit() *cobra.Command {
 	var f scheduleFields
+	var dryRun bool
 	c := &cobra.Command{
 		Use: "edit NAME", Short: "Change when a schedule fires, and its policies", Args: s.arguments(1, 1),
 		Long: `Change when a schedule fires, and its policies. What is not said stays. The edit lasts
@@ -31,7 +32,7 @@ until the owner declares the schedule differently from before; then that counts.
 schedule whose times change goes on with the first one from now.`,
 		Example: fmt.Sprintf("  %s schedules edit nightly-report --cron '30 4 * * *' --jitter 5m", s.opts.Name),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !anyOf(cmd.LocalNonPersistentFlags()) {
+			if !fieldGiven(cmd.LocalNonPersistentFlags()) {
 				return s.usage("such as --cron '30 4 * * *'", "what is to be changed?")
 			}
 			if f.cron != "" && f.every+f.once != "" || f.every != "" && f.once != "" {
@@ -42,12 +43,16 @@ schedule whose times change goes on with the first one from now.`,
 				if err != nil {
 					return err
 				}
-				after, err := m.Edit(cmd.Context(), args[0], func(sch *schedule.Schedule) error { return s.setFields(sch, f, cmd.Flags()) })
+				after, err := m.Edit(cmd.Context(), args[0], func(sch *schedule.Schedule) error { return s.setFields(sch, f, cmd.Flags()) }, dryRun)
 				if err != nil {
 					return err
 				}
+				word := "changed"
+				if dryRun {
+					s.note("nothing was changed")
+					word = "would be changed"
+				}
 				return s.show(after, func(w io.Writer) {
-					word := "changed"
 					if after.UpdatedAt.Equal(before.UpdatedAt) {
 						word = "unchanged"
 					}
@@ -70,12 +75,14 @@ schedule whose times change goes on with the first one from now.`,
 	flags.Int64Var(&f.maxRuns, "max-runs", 0, "it ends after so many ticks; 0: no bound")
 	flags.StringVar(&f.queue, "queue", "", "of its messages")
 	flags.IntVar(&f.priority, "priority", 0, "of its messages, 1 to 10")
+	flags.BoolVar(&dryRun, "dry-run", false, "say what it would be, and change nothing")
 	return c
 }
 
-func anyOf(flags *pflag.FlagSet) (changed bool) {
-	flags.VisitAll(func(f *pflag.Flag) { changed = changed || f.Changed })
-	return changed
+// fieldGiven reports whether there is a flag that sets a field.
+func fieldGiven(flags *pflag.FlagSet) (given bool) {
+	flags.VisitAll(func(f *pflag.Flag) { given = given || f.Changed && f.Name != "dry-run" })
+	return given
 }
 
 // setFields sets what flags say.

@@ -183,6 +183,9 @@ func (s *session) readWith(name string, read func(r io.Reader) (*cronimport.Impo
 	if _, ok := errors.AsType[*cron.ZoneError](err); ok {
 		return nil, err
 	}
+	if errors.Is(err, cronimport.ErrBaseURL) {
+		return nil, s.usage("", "--base-url: %w", err)
+	}
 	if err != nil {
 		return nil, s.usage("", "%s: %w", name, err)
 	}

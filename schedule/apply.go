@@ -158,6 +158,7 @@ func (a *application) decide(now time.Time, found []Entry) (changes []Change, er
 func (e *Entry) declare(s Schedule, fingerprint string, now time.Time) error {
 	moved := !s.ticksLike(&e.Schedule) || !e.DroppedAt.IsZero()
 	if e.Paused != s.Paused {
+		moved = moved || !e.Enabled // nobody wanted the ticks of a pause
 		e.Enabled = !s.Paused
 	}
 	e.Schedule, e.Declared, e.UpdatedAt = s, fingerprint, now

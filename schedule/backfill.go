@@ -73,6 +73,9 @@ func (m *Manager) ticksIn(ctx context.Context, name string, p Period) (ticks []t
 		if err != nil {
 			return Change{}, err
 		}
+		if c.until.IsZero() || p.Until.Before(c.until) {
+			c.until = p.Until
+		}
 		if ticks, err = c.upcoming(p.From.Add(-time.Nanosecond), MaxBackfill+1); err != nil {
 			return Change{}, err
 		}
@@ -81,11 +84,10 @@ func (m *Manager) ticksIn(ctx context.Context, name string, p Period) (ticks []t
 	if err != nil && !errors.Is(err, errSettled) {
 		return nil, err
 	}
-	n, _ := slices.BinarySearchFunc(ticks, p.Until, time.Time.Compare)
-	if n > MaxBackfill {
+	if len(ticks) > MaxBackfill {
 		return nil, invalid("period of a backfill", show(p.From)+" to "+show(p.Until), fmt.Sprintf("one with at most %d ticks", MaxBackfill))
 	}
-	return ticks[:n], nil
+	return ticks, nil
 }
 
 // fireAll fires ticks in one transaction, and returns how many had fired before.
@@ -93,6 +95,15 @@ func (m *Manager) fireAll(ctx context.Context, name string, ticks []time.Time) (
 	var c Change
 	err = m.with(ctx, name, func(now time.Time, e Entry) (Change, error) {
 		c = Change{Entry: e.madeBy(now), Write: Advance}
+		if slices.ContainsFunc(ticks, e.NextRunAt.Equal) { // else a scheduler would decide about what has fired here
+			cal, err := e.calendar()
+			if err != nil {
+				return c, err
+			}
+			if c.Entry.NextRunAt, err = cal.next(ticks[len(ticks)-1]); err != nil {
+				return c, err
+			}
+		}
 		for _, at := range ticks {
 			t := Tick{Schedule: name, At: at, Outcome: TickFired, RecordedAt: now, Runs: 1, Backfill: true, Envelope: e.envelope(at, true)}
 			c.Ticks = append(c.Ticks, t)
@@ -107,9 +118,19 @@ func (m *Manager) fireAll(ctx context.Context, name string, ticks []time.Time) (
 	return before, err
 }
 
-// firedAmong returns how many of ticks have fired.
-func (m *Manager) firedAmong(ctx context.Context, name string, ticks []time.Time) (int, error) {
-	q := TickQuery{Schedule: name, Outcome: TickFired, From: ticks[0], Until: ticks[len(ticks)-1].Add(time.Millisecond), Limit: len(ticks)}
-	there, err := m.Ticks(ctx, q)
-	return len(there), err
+// firedAmong returns how many of ticks have fired. Others may have fired between them, by what the schedule said before.
+func (m *Manager) firedAmong(ctx context.Context, name string, ticks []time.Time) (n int, err error) {
+	q := TickQuery{Schedule: name, Outcome: TickFired, From: ticks[0], Until: ticks[len(ticks)-1].Add(time.Millisecond), Limit: MaxBackfill}
+	for {
+		there, err := m.Ticks(ctx, q)
+		for _, t := range there {
+			if _, ok := slices.BinarySearchFunc(ticks, t.At, time.Time.Compare); ok {
+				n++
+			}
+		}
+		if err != nil || len(there) < q.Limit {
+			return n, err
+		}
+		q.Until = there[len(there)-1].At
+	}
 }

@@ -62,9 +62,6 @@ func (p *pass) fire(e Entry) (Change, error) {
 		if err != nil {
 			return Change{}, err
 		}
-		if f.exhausted() {
-			after = time.Time{}
-		}
 		due := !after.IsZero() && !after.After(p.now)
 		switch late := e.lateBy(); {
 		case late > 0 && p.now.Sub(tick) > late, e.Missed != MissedAll && due:

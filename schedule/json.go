@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/errtext"
 )
 
 // A document is a schedule in JSON, and in files.
@@ -100,7 +101,7 @@ func (s *Schedule) UnmarshalJSON(b []byte) error {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&doc); err != nil {
-		return fmt.Errorf("schedule %.80s: %w", cut(doc.Name, b), err)
+		return fmt.Errorf("%s: %w", titled(doc.Name, b), errtext.WrongType(err))
 	}
 	ways := 0
 	for _, way := range []struct {
@@ -140,13 +141,16 @@ func (s *Schedule) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// cut names a schedule that could not be read.
-func cut(name string, b []byte) string {
+// titled names a schedule that could not be read.
+func titled(name string, b []byte) string {
 	var named struct{ Name string }
 	if name == "" && json.Unmarshal(b, &named) == nil {
-		return named.Name
+		name = named.Name
 	}
-	return name
+	if name == "" {
+		return "a schedule with no name"
+	}
+	return fmt.Sprintf("schedule %.80s", name)
 }
 
 // MarshalJSON shows what e says, and how it stands.

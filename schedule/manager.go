@@ -120,8 +120,8 @@ func (e *Entry) plan(now time.Time) error {
 
 // Edit changes a schedule by edit, which gets it as it is. Name, owner and kind custom stay. The edit lasts until the owner declares
 // the schedule differently from before; then that counts. When anything changes that says when it ticks, it goes on with
-// the first tick from now.
-func (m *Manager) Edit(ctx context.Context, name string, edit func(s *Schedule) error) (Entry, error) {
+// the first tick from now. dry changes nothing: it returns what the schedule would be.
+func (m *Manager) Edit(ctx context.Context, name string, edit func(s *Schedule) error, dry bool) (Entry, error) {
 	return m.update(ctx, "edit", name, func(now time.Time, e *Entry) (Write, error) {
 		was := *e
 		before := e.Schedule
@@ -144,7 +144,9 @@ func (m *Manager) Edit(ctx context.Context, name string, edit func(s *Schedule) 
 			*e = was
 			return "", errSettled
 		}
-		e.EditedAt = now
+		if e.EditedAt = now; dry {
+			return "", errSettled
+		}
 		return Replace, nil
 	})
 }

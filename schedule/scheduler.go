@@ -93,7 +93,7 @@ func (s *Scheduler) Fire(ctx context.Context) (int, error) {
 	fired := 0
 	for err == nil {
 		var found int
-		if found, _, err = r.pass(ctx); found == 0 {
+		if found, _, _, err = r.pass(ctx); found == 0 {
 			break
 		}
 		fired += found
@@ -198,7 +198,7 @@ const gather = 20 * time.Millisecond
 func (r *scheduling) loop(ctx context.Context) error {
 	worked := false
 	for fails := 0; ctx.Err() == nil; {
-		found, update, err := r.pass(ctx)
+		found, more, update, err := r.pass(ctx)
 		switch {
 		case err == nil:
 			fails, worked = 0, true
@@ -212,9 +212,9 @@ func (r *scheduling) loop(ctx context.Context) error {
 			fails++
 			continue
 		}
-		full := found == r.size
+		more = more || found == r.size
 		r.size, r.alone = min(2*r.size, r.Batch), 0
-		if full {
+		if more {
 			continue
 		}
 		pause := r.Poll
@@ -248,8 +248,8 @@ func (r *scheduling) isolate(err error) {
 
 const aloneTries = 3
 
-// pass fires what is due, once. It returns how many schedules it found.
-func (r *scheduling) pass(ctx context.Context) (found int, u Update, err error) {
+// pass fires what is due, once. It returns how many schedules it found, and whether it left over ticks of one of them.
+func (r *scheduling) pass(ctx context.Context) (found int, left bool, u Update, err error) {
 	r.first = ""
 	due := Due{Limit: r.size, Custom: slices.Collect(maps.Keys(r.custom))}
 	for name, until := range r.broken {
@@ -262,11 +262,12 @@ func (r *scheduling) pass(ctx context.Context) (found int, u Update, err error) 
 	problems := make(map[string]error)
 	u, err = r.store.Update(ctx, Selection{Due: &due}, func(now time.Time, all []Entry) ([]Change, error) {
 		clear(problems)
-		found, r.first = len(all), all[0].Name
+		found, left, r.first = len(all), false, all[0].Name
 		p := newPass(now, r.custom, r.Keep)
 		changes := make([]Change, 0, len(all))
 		for _, e := range all {
 			c, err := p.fire(e)
+			left = left || err == nil && !c.Entry.NextRunAt.IsZero() && !c.Entry.NextRunAt.After(now)
 			if err != nil {
 				problems[e.Name] = err
 				e.LastError = cutText(err.Error())
@@ -279,7 +280,7 @@ func (r *scheduling) pass(ctx context.Context) (found int, u Update, err error) 
 	for name, problem := range problems {
 		r.passOver(name, problem)
 	}
-	return found, u, err
+	return found, left, u, err
 }
 
 // brokenFor is how long a schedule is passed over that could not be fired.

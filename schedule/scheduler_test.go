@@ -171,10 +171,10 @@ func TestCustomTrigger(t *testing.T) {
 		if err != nil || e.Kind != schedule.KindCustom || e.Expression != "each hour of a working day" {
 			t.Errorf("%+v %v", e, err)
 		}
-		if _, err := m.Edit(t.Context(), "custom", func(s *schedule.Schedule) error { s.Kind, s.Expression = schedule.KindInterval, "1h"; return nil }); err == nil {
+		if _, err := m.Edit(t.Context(), "custom", func(s *schedule.Schedule) error { s.Kind, s.Expression = schedule.KindInterval, "1h"; return nil }, false); err == nil {
 			t.Error("the kind of a custom schedule was changed")
 		}
-		if _, err := m.Edit(t.Context(), "custom", func(s *schedule.Schedule) error { s.Jitter = time.Second; return nil }); err != nil {
+		if _, err := m.Edit(t.Context(), "custom", func(s *schedule.Schedule) error { s.Jitter = time.Second; return nil }, false); err != nil {
 			t.Errorf("a custom schedule cannot be edited: %v", err)
 		}
 	})

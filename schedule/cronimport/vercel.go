@@ -18,12 +18,15 @@ type VercelOptions struct {
 	SecretEnv string
 }
 
+// ErrBaseURL says that VercelOptions.BaseURL cannot be used.
+var ErrBaseURL = errors.New("the base URL must be such as https://shop.example.com, with no user, query or fragment")
+
 // Vercel reads the crons of a vercel.json. Their times are UTC. Each becomes a GET of its path below BaseURL,
-// with the secret as "Authorization: Bearer".
+// with the secret as "Authorization: Bearer". Without a usable BaseURL the error is [ErrBaseURL].
 func Vercel(r io.Reader, opts VercelOptions) (*Import, error) {
 	base, err := url.Parse(opts.BaseURL)
 	if err != nil || base.Scheme != "https" && base.Scheme != "http" || base.Host == "" || base.RawQuery != "" || base.Fragment != "" || base.User != nil {
-		return nil, errors.New("read a vercel.json: the base URL must be such as https://shop.example.com")
+		return nil, ErrBaseURL
 	}
 	text, err := read(r)
 	if err != nil {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"math"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -25,8 +26,11 @@ func (t *Transport) Update(ctx context.Context, sel schedule.Selection, decide f
 		now := t.clock()
 		u.Now = timeAt(now)
 		found, err := t.chosen(q, sel, now)
-		if err != nil || sel.Due != nil && len(found) == 0 {
+		if err != nil {
 			return err
+		}
+		if sel.Due != nil && len(found) == 0 { // others were faster
+			return t.nextDue(q, &u, sel.Due, now)
 		}
 		changes, err := decide(u.Now, found)
 		if refused = err; err != nil {
@@ -35,7 +39,7 @@ func (t *Transport) Update(ctx context.Context, sel schedule.Selection, decide f
 		if err := t.changeSchedules(q, now, changes); err != nil || sel.Due == nil {
 			return err
 		}
-		return t.nextDue(q, &u, sel.Due)
+		return t.nextDue(q, &u, sel.Due, now)
 	})
 	if refused != nil {
 		return u, refused
@@ -49,22 +53,17 @@ func (t *Transport) Update(ctx context.Context, sel schedule.Selection, decide f
 // peekDue looks whether anything is due, without the write lock.
 func (t *Transport) peekDue(ctx context.Context, u *schedule.Update, due *schedule.Due) (waiting bool, err error) {
 	err = t.read(ctx, func(q *queries) error {
-		now := t.clock()
-		u.Now = timeAt(now)
-		if err := t.nextDue(q, u, due); err != nil {
-			return err
-		}
-		var next int64
-		waiting, err = q.one("select next_run_at from messenger_schedules where enabled = 1 and next_run_at <= ? order by next_run_at limit 1", []any{now}, &next)
-		return err
+		u.Now = timeAt(t.clock())
+		return t.nextDue(q, u, due, math.MinInt64)
 	})
-	return waiting, err
+	return !u.Next.IsZero() && !u.Next.After(u.Now), err
 }
 
-// nextDue says when the next schedule is due that is not due yet.
-func (t *Transport) nextDue(q *queries, u *schedule.Update, due *schedule.Due) error {
+// nextDue says when the first schedule is due after a time.
+func (t *Transport) nextDue(q *queries, u *schedule.Update, due *schedule.Due, after int64) error {
+	u.Next, u.Wait = time.Time{}, 0
 	var next int64
-	found, err := q.one(sqlSchedulesNext, []any{u.Now.UnixMilli(), nameList(due.Custom), nameList(due.Except)}, &next)
+	found, err := q.one(sqlSchedulesNext, []any{after, nameList(due.Custom), nameList(due.Except)}, &next)
 	if found {
 		u.Next = timeAt(next)
 		u.Wait = u.Next.Sub(timeAt(t.clock()))

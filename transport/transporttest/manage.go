@@ -98,15 +98,24 @@ func ownerTwo(k *kit) {
 func ownerEdit(k *kit) {
 	d := newDesk(k)
 	d.apply(hourly("job"))
-	if _, err := d.Edit(k.ctx, "job", func(s *schedule.Schedule) error {
+	declared := d.entry("job")
+	edit := func(s *schedule.Schedule) error {
 		s.Expression, s.Message.Body = "2h", []byte(`{"n":2}`)
 		return nil
-	}); err != nil {
+	}
+	would, err := d.Edit(k.ctx, "job", edit, true)
+	if err != nil {
+		k.Fatalf("Edit: %v", err)
+	}
+	equal(k, "what a dry edit returns", would.Expression+string(would.Message.Body), `2h{"n":2}`)
+	equal(k, "after a dry edit", d.entry("job"), declared)
+	if _, err := d.Edit(k.ctx, "job", edit, false); err != nil {
 		k.Fatalf("Edit: %v", err)
 	}
 	edited := d.entry("job")
+	equal(k, "next tick of a dry edit", would.NextRunAt, edited.NextRunAt)
 	equal(k, "hour of the next tick", edited.NextRunAt.Hour()%2, 0)
-	same, err := d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "2h"; return nil })
+	same, err := d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "2h"; return nil }, false)
 	if err != nil {
 		k.Fatalf("Edit: %v", err)
 	}
@@ -130,10 +139,14 @@ func ownerEdit(k *kit) {
 		return hourly("job", func(s *schedule.Schedule) { s.Expression, s.Paused = "3h", paused })
 	}
 	d.apply(three(true))
+	d.reach(d.entry("job").NextRunAt.Add(24 * time.Hour))
 	d.apply(three(false))
 	e = d.entry("job")
 	equal(k, "state", e.State(), schedule.Active)
-	_, err = d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "1ns"; return nil })
+	if now := d.now(); !e.NextRunAt.After(now) {
+		k.Errorf("the next tick of one that is paused no more is %v, while it was paused; it is %v", e.NextRunAt, now)
+	}
+	_, err = d.Edit(k.ctx, "job", func(s *schedule.Schedule) error { s.Expression = "1ns"; return nil }, false)
 	if _, ok := errors.AsType[*symphony.InvalidError](err); !ok {
 		k.Errorf("a wrong edit is %v", err)
 	}
@@ -353,7 +366,7 @@ func manageNotFound(k *kit) {
 		"Delete": func() error { return d.Delete(k.ctx, "none") },
 		"Run":    func() error { _, err := d.Run(k.ctx, "none"); return err },
 		"Edit": func() error {
-			_, err := d.Edit(k.ctx, "none", func(*schedule.Schedule) error { return nil })
+			_, err := d.Edit(k.ctx, "none", func(*schedule.Schedule) error { return nil }, false)
 			return err
 		},
 		"Backfill": func() error {

@@ -352,7 +352,7 @@ func scheduleBroken(k *kit) {
 	if bad.LastError == "" || len(d.ticks("bad")) > 0 {
 		k.Errorf("the bad one has the error %q and %d ticks", bad.LastError, len(d.ticks("bad")))
 	}
-	if _, err := d.Edit(k.ctx, "bad", func(s *schedule.Schedule) error { s.Expression = "1h"; return nil }); err != nil {
+	if _, err := d.Edit(k.ctx, "bad", func(s *schedule.Schedule) error { s.Expression = "1h"; return nil }, false); err != nil {
 		k.Fatalf("Edit: %v", err)
 	}
 	d.reach(next.Add(time.Hour))

@@ -1,6 +1,10 @@
--- Locks the schedules with the names $1 and those of the owner $2. The first row has the clock and no schedule.
-with s as materialized (
-  select * from symphony.messenger_schedules s where s.name = any ($1::text[]) or s.owner = $2::text order by s.name for update)
+-- Locks the schedules with the names $1 and those of the owner $2. The first row has the clock and no schedule. Only where there is an owner
+-- all schedules are read: an index of owners would cost each tick.
+with named as materialized (
+  select * from symphony.messenger_schedules s where $2::text = '' and s.name = any ($1::text[]) order by s.name for update),
+owned as materialized (
+  select * from symphony.messenger_schedules s where $2 <> '' and (s.owner = $2 or s.name = any ($1)) order by s.name for update),
+s as (select * from named union all select * from owned)
 select symphony.clock(), null::timestamptz,
   s.name, s.owner, s.kind, s.expression, s.timezone, s.anchor_at, s.message_type, s.content_type, s.queue_name, s.stamps::text, s.body, s.missed,
   (extract(epoch from s.missed_window) * 1000)::bigint, s.overlap, (extract(epoch from s.jitter) * 1000)::bigint, s.from_at, s.until_at, s.excluded::text, s.max_runs,
