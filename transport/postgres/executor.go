@@ -89,6 +89,7 @@ func (s standard) query(ctx context.Context, text string, args []any, each func(
 // the text of an array is a setting of the caller's session, array_nulls.
 func texts(text string, args []any) (string, []any, error) {
 	plain := make([]any, len(args))
+	withNulls := make(map[string]bool) // numbers of arguments
 	for i, arg := range args {
 		var err error
 		switch arg.(type) {
@@ -96,8 +97,7 @@ func texts(text string, args []any) (string, []any, error) {
 			var list []byte
 			list, err = json.Marshal(arg)
 			plain[i] = string(list)
-			text = regexp.MustCompile(fmt.Sprintf(`\$%d::pg_catalog\.(\w+)\[\]`, i+1)).ReplaceAllString(text,
-				fmt.Sprintf("array(select e.value::pg_catalog.$1 from pg_catalog.json_array_elements_text($$%d::pg_catalog.json) e)", i+1))
+			withNulls[strconv.Itoa(i+1)] = true
 		default:
 			plain[i], err = arrayText(arg)
 		}
@@ -105,8 +105,20 @@ func texts(text string, args []any) (string, []any, error) {
 			return "", nil, err
 		}
 	}
-	return text, plain, nil
+	if len(withNulls) == 0 {
+		return text, plain, nil
+	}
+	return arrayParameter.ReplaceAllStringFunc(text, func(parameter string) string {
+		part := arrayParameter.FindStringSubmatch(parameter)
+		if !withNulls[part[1]] {
+			return parameter
+		}
+		return fmt.Sprintf("array(select e.value::pg_catalog.%s from pg_catalog.json_array_elements_text($%s::pg_catalog.json) e)", part[2], part[1])
+	}), plain, nil
 }
+
+// arrayParameter is one in statements that run in callers' transactions.
+var arrayParameter = regexp.MustCompile(`\$(\d+)::pg_catalog\.(\w+)\[\]`)
 
 // arrayText returns an array as PostgreSQL writes it (https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO), and
 // what is none as it is.

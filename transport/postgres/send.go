@@ -111,23 +111,29 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 // accept stores envs of which some have keys or are in groups, and any in a transaction of the caller's: its function has the
 // settings that the statement needs, above all a search path.
 func (t *Transport) accept(ctx context.Context, ex executor, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
-	subs, err := t.subs.read(ctx, ex, t.sql.subscriptions)
-	if err != nil {
-		return nil, notSent{err}
+	subs := t.subs.known()
+	for {
+		if subs == nil {
+			var err error
+			if subs, err = t.subs.read(ctx, ex, t.sql.subscriptions); err != nil {
+				return nil, notSent{err}
+			}
+		}
+		copies, fans := subs.fanOut(envs)
+		taken, err := t.acceptCopies(ctx, ex, copies, subs.number)
+		if err != nil {
+			return nil, err
+		}
+		if taken == nil { // nothing was stored
+			subs = nil
+			continue
+		}
+		replaced, err := t.replace(ctx, ex, copies, taken)
+		if err != nil {
+			return nil, err
+		}
+		return receipts(copies, fans, taken, replaced), nil
 	}
-	copies, fans := subs.fanOut(envs)
-	taken, err := t.acceptCopies(ctx, ex, copies, subs.number)
-	if err != nil {
-		return nil, err
-	}
-	if taken == nil { // nothing was stored
-		return t.accept(ctx, ex, envs)
-	}
-	replaced, err := t.replace(ctx, ex, copies, taken)
-	if err != nil {
-		return nil, err
-	}
-	return receipts(copies, fans, taken, replaced), nil
 }
 
 // acceptCopies returns who has the keys of those that were not stored, by their numbers; nil when nothing was stored because the

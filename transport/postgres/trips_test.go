@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/symphony-messenger/symphony"
+)
+
+// counting counts the statements that go through an executor.
+type counting struct {
+	executor
+	n int
+}
+
+func (c *counting) query(ctx context.Context, text string, args []any, each func(scan scanner) error) error {
+	c.n++
+	return c.executor.query(ctx, text, args, each)
+}
+
+// TestOneTripASend: who knows the subscriptions does not read them for each send, with keys and groups or without. The statement
+// says when they have changed.
+func TestOneTripASend(t *testing.T) {
+	store := openTest(t, nil)
+	send := func(ex executor, change func(*symphony.Envelope)) {
+		t.Helper()
+		env := &symphony.Envelope{ID: symphony.NewID(), Type: "a", Queue: "default", Priority: 5, ContentType: "application/json", Body: []byte("{}")}
+		change(env)
+		c := counting{executor: ex}
+		rs, err := store.insert(t.Context(), &c, []*symphony.Envelope{env})
+		if err != nil || rs[0].ID != env.ID || rs[0].Duplicate {
+			t.Fatal(rs, err)
+		}
+		if c.n != 1 {
+			t.Errorf("%d statements for one send of %+v", c.n, env)
+		}
+	}
+	if _, err := store.subs.read(t.Context(), native{store.sending}, store.sql.subscriptions); err != nil {
+		t.Fatal(err)
+	}
+	send(native{store.sending}, func(*symphony.Envelope) {})
+	send(native{store.sending}, func(env *symphony.Envelope) { env.Key, env.Window = "k", time.Hour })
+	send(native{store.sending}, func(env *symphony.Envelope) { env.Group = "g" })
+
+	tx, err := store.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context())
+	c := counting{executor: inTx(tx)}
+	env := &symphony.Envelope{ID: symphony.NewID(), Type: "a", Queue: "default", Priority: 5, ContentType: "application/json", Body: []byte("{}")}
+	if _, err := store.accept(t.Context(), &c, []*symphony.Envelope{env}); err != nil || c.n != 1 {
+		t.Errorf("%d statements for one send in a transaction: %v", c.n, err)
+	}
+}
