@@ -1,9 +1,9 @@
--- Symphony Messenger: the steps 1 to 6 of schema symphony, and its roles. Made by
+-- Symphony Messenger: the steps 1 to 5 of schema symphony, and its roles. Made by
 --   symphony migrate sql --supabase
 -- for a project of the Supabase command line:
 --   symphony migrate sql --supabase | supabase migration new symphony
 -- and after an upgrade, with only what is new:
---   symphony migrate sql --supabase --after 6 | supabase migration new symphony_upgrade
+--   symphony migrate sql --supabase --after 5 | supabase migration new symphony_upgrade
 
 -- Step 1: tables
 
@@ -324,7 +324,7 @@ comment on function symphony.messenger_touch() is 'Sets updated_at.';
 create trigger messenger_transports_touch before update on symphony.messenger_transports for each row execute function symphony.messenger_touch();
 comment on trigger messenger_transports_touch on symphony.messenger_transports is 'Sets updated_at.';
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (1, 'tables', clock_timestamp(), 6);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (1, 'tables', clock_timestamp(), 5);
 
 -- Step 2: functions
 
@@ -697,7 +697,8 @@ comment on function symphony.messenger_end(uuid[], text, text, text) is 'Ends me
 
 -- messenger_partition makes the partitions of the history that will be needed next, drops those that are older than
 -- it is kept, and returns how many rows there still are to delete of what had no partition. It runs as the owner of
--- the tables, because workers may not change them. Attaching takes a weaker lock than CREATE TABLE … PARTITION OF.
+-- the tables, because workers may not change them, and closes each partition to everybody else, as rights/rights.sql does with
+-- those there are. Attaching takes a weaker lock than CREATE TABLE … PARTITION OF.
 create function symphony.messenger_partition(_keep interval) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO' set lock_timeout = '1s' as $$
@@ -706,6 +707,7 @@ declare
   _length interval := case when _keep > interval '3 days' then interval '1 day' else interval '1 hour' end;
   _end timestamptz;
   _part record;
+  _grantee text;
   _rest integer;
 begin
   if _keep is null or _keep < interval '1 hour' then
@@ -729,6 +731,13 @@ begin
   while _end < _now + 2 * _length loop
     _part := row('messenger_history_' || to_char(_end, 'YYYYMMDD_HH24'), _end + _length);
     execute format('create table symphony.%I (like symphony.messenger_history including defaults including indexes)', _part.f1);
+    execute format('alter table symphony.%I enable row level security', _part.f1);
+    for _grantee in -- those of default privileges
+      select distinct coalesce(r.rolname, 'public') from pg_class c cross join aclexplode(c.relacl) a left join pg_roles r on r.oid = a.grantee
+      where c.oid = format('symphony.%I', _part.f1)::regclass and a.grantee <> c.relowner
+    loop
+      execute format('revoke all on symphony.%I from %s', _part.f1, case _grantee when 'public' then 'public' else quote_ident(_grantee) end);
+    end loop;
     execute format('with moved as (delete from symphony.messenger_history_default where finished_at >= %L and finished_at < %L returning *)
       insert into symphony.%I select * from moved', _end, _part.f2, _part.f1);
     execute format('alter table symphony.messenger_history attach partition symphony.%I for values from (%L) to (%L)', _part.f1, _end, _part.f2);
@@ -742,7 +751,7 @@ end $$;
 comment on function symphony.messenger_partition(interval) is 'Makes the next partitions of the history and drops old ones; returns how many rows it deleted that had none.';
 select symphony.messenger_partition('24 hours');
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (2, 'functions', clock_timestamp(), 6);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (2, 'functions', clock_timestamp(), 5);
 
 -- Step 3: api
 
@@ -976,22 +985,58 @@ language sql set search_path = pg_catalog, pg_temp as $$ select symphony.messeng
 comment on function symphony.cancel(uuid) is
   'Cancels a message: at once if it waits, which returns cancelled; one that is being handled is marked, its worker learns it with its next heartbeat, and the answer is processing. Null: there is no live message with the id.';
 
+create function symphony.messenger_type_kind(_type oid) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  _of record;
+  _kind text := 'own';
+begin
+  loop
+    select t.oid, t.typbasetype, t.typelem, t.typlen into _of from pg_type t where t.oid = _type;
+    if _of.oid < 16384 then -- types that come with the server
+      return 'built-in';
+    elsif _of.typbasetype <> 0 then -- a domain is like the type below it
+      _type := _of.typbasetype;
+    elsif _of.typelem <> 0 and _of.typlen = -1 and _kind = 'own' then
+      _type := _of.typelem;
+      _kind := 'array';
+    else
+      return _kind;
+    end if;
+  end loop;
+end $$;
+comment on function symphony.messenger_type_kind(oid) is 'Whether values of a type have no code of somebody''s: built-in, own, or an array of own.';
+
 create function symphony.dispatch_row() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  _row jsonb := to_jsonb(new);
-  _key text := case when tg_nargs > 2 then _row ->> tg_argv[2] end;
+  _row json;
+  _columns text;
 begin
   if tg_nargs not between 1 and 3 then
     raise exception 'trigger %: dispatch_row takes a message type, and perhaps a queue and the column of the idempotency key', tg_name;
-  elsif tg_nargs > 2 and not _row ? tg_argv[2] then
+  elsif tg_nargs > 2 and not exists (select from pg_attribute c
+    where c.attrelid = tg_relid and c.attname = tg_argv[2] and c.attnum > 0 and not c.attisdropped) then
     raise exception 'trigger %: table % has no column %', tg_name, tg_table_name, tg_argv[2];
+  elsif not exists (select from pg_attribute c where c.attrelid = tg_relid and c.attnum > 0 and c.atttypid >= 16384 and not c.attisdropped) then
+    _row := row_to_json(new);
+  else
+    -- Who inserts may have no rights here: then this runs with those of the owner. A type of somebody's may have a cast to JSON that is a
+    -- function of his, and must not run so. The stars are for columns that have the same name. The text of a value is made by the type itself, which only a superuser can define.
+    select string_agg(format(case symphony.messenger_type_kind(c.atttypid)
+        when 'built-in' then '($1).%1$I as %1$I'
+        when 'own' then 'case when num_nulls(($1).%1$I) = 0 then concat(($1).%1$I) end as %1$I'
+        else 'case when num_nulls(($1).%1$I) = 0 then array(select case when num_nulls(e.*) = 0 then concat(e.*) end from unnest(($1).%1$I) e) end as %1$I'
+      end, c.attname), ', ' order by c.attnum)
+    into _columns from pg_attribute c where c.attrelid = tg_relid and c.attnum > 0 and not c.attisdropped;
+    execute format('select row_to_json(r.*) from (select %s) r', _columns) into _row using new;
   end if;
-  perform symphony.dispatch(tg_argv[0], row_to_json(new), queue => case when tg_nargs > 1 then tg_argv[1] end, idempotency_key => _key);
+  perform symphony.dispatch(tg_argv[0], _row, queue => case when tg_nargs > 1 then tg_argv[1] end,
+    idempotency_key => case when tg_nargs > 2 then _row ->> tg_argv[2] end);
   return null;
 end $$;
 comment on function symphony.dispatch_row() is
-  'For a trigger AFTER INSERT … FOR EACH ROW on a table of yours: sends the row as a message in the same transaction. Arguments: message type, queue, and the column whose value is the idempotency key.';
+  'For a trigger AFTER INSERT … FOR EACH ROW on a table of yours: sends the row as a message in the same transaction. Arguments: message type, queue, and the column whose value is the idempotency key. Values of types that do not come with the server are sent as text, arrays of them as arrays of text.';
 
 -- Views for people.
 
@@ -1051,129 +1096,9 @@ select fingerprint, message_type, error_class, reason, count(*) as count, min(fa
 from symphony.messenger_failed_messages group by 1, 2, 3, 4;
 comment on view symphony.messenger_failed_summary is 'Dead letters that failed alike.';
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (3, 'api', clock_timestamp(), 6);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (3, 'api', clock_timestamp(), 5);
 
--- Step 4: roles
-
-do $$ begin
-  if pg_catalog.to_regnamespace('"symphony"') is null then
-    create schema "symphony";
-  end if;
-end $$;
-create table if not exists symphony.messenger_migrations (
-  version integer primary key, name text not null, applied_at timestamptz not null, oldest_compatible integer not null);
-comment on table symphony.messenger_migrations is 'The steps that made this schema what it is.';
-comment on column symphony.messenger_migrations.oldest_compatible is 'The oldest version of the program that works with the schema after this step.';
-
--- What must hold when the rights of the roles are given (rights/*.sql): partitions that are made later are closed too, and what an insert
--- into somebody's table runs is safe to run with the rights of the owner.
-
-create or replace function symphony.messenger_partition(_keep interval) returns integer
-language plpgsql security definer
-set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO' set lock_timeout = '1s' as $$
-declare
-  _now timestamptz := symphony.clock();
-  _length interval := case when _keep > interval '3 days' then interval '1 day' else interval '1 hour' end;
-  _end timestamptz;
-  _part record;
-  _grantee text;
-  _rest integer;
-begin
-  if _keep is null or _keep < interval '1 hour' then
-    raise exception using errcode = '22023', message = format('history kept for %s: must be an hour or more', coalesce(_keep::text, 'null'));
-  end if;
-  perform pg_advisory_xact_lock(hashtextextended('symphony.messenger_partition', 0));
-  for _part in
-    select c.relname, substring(pg_get_expr(c.relpartbound, c.oid) from $re$TO [(]'([^']+)'[)]$re$)::timestamptz as ends
-    from pg_inherits i join pg_class c on c.oid = i.inhrelid
-    where i.inhparent = 'symphony.messenger_history'::regclass and c.relname <> 'messenger_history_default' order by 2
-  loop
-    if _part.ends <= _now - _keep then
-      execute format('drop table symphony.%I', _part.relname);
-    else
-      _end := _part.ends;
-    end if;
-  end loop;
-  if _end is null or _end <= _now then
-    _end := date_trunc('hour', _now);
-  end if;
-  while _end < _now + 2 * _length loop
-    _part := row('messenger_history_' || to_char(_end, 'YYYYMMDD_HH24'), _end + _length);
-    execute format('create table symphony.%I (like symphony.messenger_history including defaults including indexes)', _part.f1);
-    execute format('alter table symphony.%I enable row level security', _part.f1);
-    for _grantee in -- those of default privileges
-      select distinct coalesce(r.rolname, 'public') from pg_class c cross join aclexplode(c.relacl) a left join pg_roles r on r.oid = a.grantee
-      where c.oid = format('symphony.%I', _part.f1)::regclass and a.grantee <> c.relowner
-    loop
-      execute format('revoke all on symphony.%I from %s', _part.f1, case _grantee when 'public' then 'public' else quote_ident(_grantee) end);
-    end loop;
-    execute format('with moved as (delete from symphony.messenger_history_default where finished_at >= %L and finished_at < %L returning *)
-      insert into symphony.%I select * from moved', _end, _part.f2, _part.f1);
-    execute format('alter table symphony.messenger_history attach partition symphony.%I for values from (%L) to (%L)', _part.f1, _end, _part.f2);
-    _end := _part.f2;
-  end loop;
-  with old as (delete from symphony.messenger_history_default where ctid = any (array(
-    select ctid from symphony.messenger_history_default where finished_at <= _now - _keep limit 1000)) returning 1)
-  select count(*) into _rest from old;
-  return _rest;
-end $$;
-
-create function symphony.messenger_type_kind(_type oid) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
-declare
-  _of record;
-  _kind text := 'own';
-begin
-  loop
-    select t.oid, t.typbasetype, t.typelem, t.typlen into _of from pg_type t where t.oid = _type;
-    if _of.oid < 16384 then -- types that come with the server
-      return 'built-in';
-    elsif _of.typbasetype <> 0 then -- a domain is like the type below it
-      _type := _of.typbasetype;
-    elsif _of.typelem <> 0 and _of.typlen = -1 and _kind = 'own' then
-      _type := _of.typelem;
-      _kind := 'array';
-    else
-      return _kind;
-    end if;
-  end loop;
-end $$;
-comment on function symphony.messenger_type_kind(oid) is 'Whether values of a type have no code of somebody''s: built-in, own, or an array of own.';
-
-create or replace function symphony.dispatch_row() returns trigger
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-declare
-  _row json;
-  _columns text;
-begin
-  if tg_nargs not between 1 and 3 then
-    raise exception 'trigger %: dispatch_row takes a message type, and perhaps a queue and the column of the idempotency key', tg_name;
-  elsif tg_nargs > 2 and not exists (select from pg_attribute c
-    where c.attrelid = tg_relid and c.attname = tg_argv[2] and c.attnum > 0 and not c.attisdropped) then
-    raise exception 'trigger %: table % has no column %', tg_name, tg_table_name, tg_argv[2];
-  elsif not exists (select from pg_attribute c where c.attrelid = tg_relid and c.attnum > 0 and c.atttypid >= 16384 and not c.attisdropped) then
-    _row := row_to_json(new);
-  else
-    -- Who inserts may have no rights here: then this runs with those of the owner. A type of somebody's may have a cast to JSON that is a
-    -- function of his, and must not run so. The stars are for columns that have the same name. The text of a value is made by the type itself, which only a superuser can define.
-    select string_agg(format(case symphony.messenger_type_kind(c.atttypid)
-        when 'built-in' then '($1).%1$I as %1$I'
-        when 'own' then 'case when num_nulls(($1).%1$I) = 0 then concat(($1).%1$I) end as %1$I'
-        else 'case when num_nulls(($1).%1$I) = 0 then array(select case when num_nulls(e.*) = 0 then concat(e.*) end from unnest(($1).%1$I) e) end as %1$I'
-      end, c.attname), ', ' order by c.attnum)
-    into _columns from pg_attribute c where c.attrelid = tg_relid and c.attnum > 0 and not c.attisdropped;
-    execute format('select row_to_json(r.*) from (select %s) r', _columns) into _row using new;
-  end if;
-  perform symphony.dispatch(tg_argv[0], _row, queue => case when tg_nargs > 1 then tg_argv[1] end,
-    idempotency_key => case when tg_nargs > 2 then _row ->> tg_argv[2] end);
-  return null;
-end $$;
-comment on function symphony.dispatch_row() is
-  'For a trigger AFTER INSERT … FOR EACH ROW on a table of yours: sends the row as a message in the same transaction. Arguments: message type, queue, and the column whose value is the idempotency key. Values of types that do not come with the server are sent as text, arrays of them as arrays of text.';
-
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (4, 'roles', clock_timestamp(), 6);
-
--- Step 5: monitor
+-- Step 4: monitor
 
 do $$ begin
   if pg_catalog.to_regnamespace('"symphony"') is null then
@@ -1337,9 +1262,9 @@ select id, document ->> 'action' as action, state, (document ->> 'done')::bigint
 from symphony.messenger_bulks;
 comment on view symphony.messenger_bulks_summary is 'Changes of many messages at once, and how far they are.';
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (5, 'monitor', clock_timestamp(), 6);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (4, 'monitor', clock_timestamp(), 5);
 
--- Step 6: schedules
+-- Step 5: schedules
 
 do $$ begin
   if pg_catalog.to_regnamespace('"symphony"') is null then
@@ -1488,7 +1413,7 @@ begin
 end $$;
 comment on function symphony.messenger_cancel_previous(uuid[], text, text) is 'Cancels the messages of ticks before, as far as nobody has locked them; returns how many.';
 
-insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (6, 'schedules', clock_timestamp(), 6);
+insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible) values (5, 'schedules', clock_timestamp(), 5);
 
 -- The roles for a schema, named after it. Roles belong to the whole cluster, and who makes them needs CREATEROLE: this is no step of the
 -- migration. It may run before the first step, then it also makes the schema, or at any time after, and again at any time.

@@ -18,7 +18,7 @@ import (
 
 // oldestCompatible is the schema version whose programs still run on the newest schema. It is stored
 // with each migration: a program refuses a schema whose oldest compatible version is newer than its own.
-const oldestCompatible = 6
+const oldestCompatible = 5
 
 // steps returns the migrations of this release in order, for the schema of d.
 func (d *dialect) steps() ([]monitor.Migration, error) {

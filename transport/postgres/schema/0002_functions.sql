@@ -357,7 +357,8 @@ comment on function symphony.messenger_end(uuid[], text, text, text) is 'Ends me
 
 -- messenger_partition makes the partitions of the history that will be needed next, drops those that are older than
 -- it is kept, and returns how many rows there still are to delete of what had no partition. It runs as the owner of
--- the tables, because workers may not change them. Attaching takes a weaker lock than CREATE TABLE … PARTITION OF.
+-- the tables, because workers may not change them, and closes each partition to everybody else, as rights/rights.sql does with
+-- those there are. Attaching takes a weaker lock than CREATE TABLE … PARTITION OF.
 create function symphony.messenger_partition(_keep interval) returns integer
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO' set lock_timeout = '1s' as $$
@@ -366,6 +367,7 @@ declare
   _length interval := case when _keep > interval '3 days' then interval '1 day' else interval '1 hour' end;
   _end timestamptz;
   _part record;
+  _grantee text;
   _rest integer;
 begin
   if _keep is null or _keep < interval '1 hour' then
@@ -389,6 +391,13 @@ begin
   while _end < _now + 2 * _length loop
     _part := row('messenger_history_' || to_char(_end, 'YYYYMMDD_HH24'), _end + _length);
     execute format('create table symphony.%I (like symphony.messenger_history including defaults including indexes)', _part.f1);
+    execute format('alter table symphony.%I enable row level security', _part.f1);
+    for _grantee in -- those of default privileges
+      select distinct coalesce(r.rolname, 'public') from pg_class c cross join aclexplode(c.relacl) a left join pg_roles r on r.oid = a.grantee
+      where c.oid = format('symphony.%I', _part.f1)::regclass and a.grantee <> c.relowner
+    loop
+      execute format('revoke all on symphony.%I from %s', _part.f1, case _grantee when 'public' then 'public' else quote_ident(_grantee) end);
+    end loop;
     execute format('with moved as (delete from symphony.messenger_history_default where finished_at >= %L and finished_at < %L returning *)
       insert into symphony.%I select * from moved', _end, _part.f2, _part.f1);
     execute format('alter table symphony.messenger_history attach partition symphony.%I for values from (%L) to (%L)', _part.f1, _end, _part.f2);

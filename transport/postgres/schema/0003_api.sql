@@ -218,22 +218,58 @@ language sql set search_path = pg_catalog, pg_temp as $$ select symphony.messeng
 comment on function symphony.cancel(uuid) is
   'Cancels a message: at once if it waits, which returns cancelled; one that is being handled is marked, its worker learns it with its next heartbeat, and the answer is processing. Null: there is no live message with the id.';
 
+create function symphony.messenger_type_kind(_type oid) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  _of record;
+  _kind text := 'own';
+begin
+  loop
+    select t.oid, t.typbasetype, t.typelem, t.typlen into _of from pg_type t where t.oid = _type;
+    if _of.oid < 16384 then -- types that come with the server
+      return 'built-in';
+    elsif _of.typbasetype <> 0 then -- a domain is like the type below it
+      _type := _of.typbasetype;
+    elsif _of.typelem <> 0 and _of.typlen = -1 and _kind = 'own' then
+      _type := _of.typelem;
+      _kind := 'array';
+    else
+      return _kind;
+    end if;
+  end loop;
+end $$;
+comment on function symphony.messenger_type_kind(oid) is 'Whether values of a type have no code of somebody''s: built-in, own, or an array of own.';
+
 create function symphony.dispatch_row() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  _row jsonb := to_jsonb(new);
-  _key text := case when tg_nargs > 2 then _row ->> tg_argv[2] end;
+  _row json;
+  _columns text;
 begin
   if tg_nargs not between 1 and 3 then
     raise exception 'trigger %: dispatch_row takes a message type, and perhaps a queue and the column of the idempotency key', tg_name;
-  elsif tg_nargs > 2 and not _row ? tg_argv[2] then
+  elsif tg_nargs > 2 and not exists (select from pg_attribute c
+    where c.attrelid = tg_relid and c.attname = tg_argv[2] and c.attnum > 0 and not c.attisdropped) then
     raise exception 'trigger %: table % has no column %', tg_name, tg_table_name, tg_argv[2];
+  elsif not exists (select from pg_attribute c where c.attrelid = tg_relid and c.attnum > 0 and c.atttypid >= 16384 and not c.attisdropped) then
+    _row := row_to_json(new);
+  else
+    -- Who inserts may have no rights here: then this runs with those of the owner. A type of somebody's may have a cast to JSON that is a
+    -- function of his, and must not run so. The stars are for columns that have the same name. The text of a value is made by the type itself, which only a superuser can define.
+    select string_agg(format(case symphony.messenger_type_kind(c.atttypid)
+        when 'built-in' then '($1).%1$I as %1$I'
+        when 'own' then 'case when num_nulls(($1).%1$I) = 0 then concat(($1).%1$I) end as %1$I'
+        else 'case when num_nulls(($1).%1$I) = 0 then array(select case when num_nulls(e.*) = 0 then concat(e.*) end from unnest(($1).%1$I) e) end as %1$I'
+      end, c.attname), ', ' order by c.attnum)
+    into _columns from pg_attribute c where c.attrelid = tg_relid and c.attnum > 0 and not c.attisdropped;
+    execute format('select row_to_json(r.*) from (select %s) r', _columns) into _row using new;
   end if;
-  perform symphony.dispatch(tg_argv[0], row_to_json(new), queue => case when tg_nargs > 1 then tg_argv[1] end, idempotency_key => _key);
+  perform symphony.dispatch(tg_argv[0], _row, queue => case when tg_nargs > 1 then tg_argv[1] end,
+    idempotency_key => case when tg_nargs > 2 then _row ->> tg_argv[2] end);
   return null;
 end $$;
 comment on function symphony.dispatch_row() is
-  'For a trigger AFTER INSERT … FOR EACH ROW on a table of yours: sends the row as a message in the same transaction. Arguments: message type, queue, and the column whose value is the idempotency key.';
+  'For a trigger AFTER INSERT … FOR EACH ROW on a table of yours: sends the row as a message in the same transaction. Arguments: message type, queue, and the column whose value is the idempotency key. Values of types that do not come with the server are sent as text, arrays of them as arrays of text.';
 
 -- Views for people.
 
