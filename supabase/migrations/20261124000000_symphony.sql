@@ -1180,13 +1180,24 @@ comment on column symphony.messenger_bulks.aborted is 'Somebody has asked whoeve
 
 create function symphony.messenger_body_is(_content_type text, _body bytea, _path text[], _value text) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  _in json;
+  _step text;
 begin
+  if _content_type <> 'application/json' then
+    return false;
+  end if;
   -- As json and not as jsonb: numbers stay as they are written, and are never computed.
-  return _content_type = 'application/json' and coalesce(convert_from(_body, 'UTF8')::json #>> _path = _value, false);
+  _in := convert_from(_body, 'UTF8')::json;
+  foreach _step in array _path loop
+    _in := case json_typeof(_in) when 'object' then _in -> _step
+      when 'array' then case when left(_step, 1) = '[' then _in -> substr(_step, 2)::integer end end;
+  end loop;
+  return coalesce(json_typeof(_in) in ('string', 'number', 'boolean') and _in #>> '{}' = _value, false);
 exception when others then
   return false; -- not text, or not JSON
 end $$;
-comment on function symphony.messenger_body_is(text, bytea, text[], text) is 'Whether a body is JSON and has a value at a path.';
+comment on function symphony.messenger_body_is(text, bytea, text[], text) is 'Whether a body is JSON and has a value at a path: names of members, and numbers of elements with [ before them.';
 
 -- messenger_replace does what a sender wants with messages that have his idempotency keys. One that waits gets the new content, and with debounce the
 -- new time: replaced. One that is being handled loses its key, so that the new message can be stored: passed. One that has ended keeps

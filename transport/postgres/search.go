@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -98,9 +97,6 @@ func (t *Transport) conditions(s *monitor.Search) []any {
 	}
 	if s.Body.Path != "" {
 		steps, _ := s.Body.Steps() // checked
-		for i := range steps {
-			steps[i] = strings.TrimPrefix(steps[i], "[")
-		}
 		path, value = steps, s.Body.Value
 	}
 	if !s.Conversation.IsZero() {

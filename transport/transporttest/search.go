@@ -237,6 +237,13 @@ func searchBodies(k *kit) {
 		{"[0][1]", "2", "array"},
 		{"[1][0]", "x", "array"},
 		{"missing", "", ""},
+		{"0", "zero", "object"},
+		{"items.0.sku", "a", ""},  // a name, and items has no members
+		{"items.-1.sku", "b", ""}, // neither
+		{"[0].1", "2", ""},
+		{"user[0]", "42", ""},
+		{"items[0]", `{"sku": "a"}`, ""}, // no value to compare
+		{"[0]", "[1, 2]", ""},
 	} {
 		var got []string
 		err := monitor.All(k.ctx, power1[monitor.Lister](k), monitor.Search{Body: monitor.BodyIs{Path: c.path, Value: c.value}}, func(p monitor.Page) error {
