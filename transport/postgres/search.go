@@ -2,16 +2,13 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/search"
 	"github.com/symphony-messenger/symphony/monitor"
 )
-
-// searchPortion is how many rows one statement reads: between two, a search that takes long stops.
-const searchPortion = 2000
 
 // Messages implements [monitor.Lister].
 func (t *Transport) Messages(ctx context.Context, s monitor.Search) (page monitor.Page, err error) {
@@ -19,7 +16,7 @@ func (t *Transport) Messages(ctx context.Context, s monitor.Search) (page monito
 		return page, t.fail("search messages in", err)
 	}
 	err = t.read(ctx, func(ctx context.Context, ex executor) (err error) {
-		page, err = t.search(ctx, ex, &s)
+		page, err = search.Page(&searching{t, ctx, ex, &s, t.conditions(&s)}, &s)
 		return err
 	})
 	if err != nil {
@@ -28,61 +25,44 @@ func (t *Transport) Messages(ctx context.Context, s monitor.Search) (page monito
 	return page, nil
 }
 
-// Places of messages, as list.sql names them.
-const (
-	amongLive = iota + 1
-	amongFailed
-	amongEnded
-)
-
-// A hit is a message that a search has found.
-type hit struct {
-	id    symphony.ID
-	place int
+// A searching is a [search.Store] for one call.
+type searching struct {
+	t          *Transport
+	ctx        context.Context
+	ex         executor
+	search     *monitor.Search
+	conditions []any
 }
 
-func (t *Transport) search(ctx context.Context, ex executor, s *monitor.Search) (page monitor.Page, err error) {
-	above, below, err := s.Bounds()
-	if err != nil {
-		return page, err
+func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portion, err error) {
+	text := s.t.sql.list
+	if s.search.Oldest {
+		text = s.t.sql.listOldest
 	}
-	conditions := t.conditions(s)
-	text, next := t.sql.list, &below
-	if s.Oldest {
-		text, next = t.sql.listOldest, &above
-	}
-	var all []hit
-	for begun := time.Now(); ; {
-		most := s.Most() - len(all)
-		read, last, some := 0, (*[16]byte)(nil), 0
-		args := slices.Concat([]any{[16]byte(above), [16]byte(below), searchPortion}, conditions[:4], []any{most}, conditions[4:])
-		err := ex.query(ctx, text, args, func(scan scanner) error {
-			var id *[16]byte
-			var place *int
-			if err := scan(&read, &last, &id, &place); err != nil || id == nil {
-				return err
-			}
-			some++
-			all = append(all, hit{*id, *place})
-			return nil
-		})
-		if err != nil {
-			return page, err
+	args := slices.Concat([]any{[16]byte(above), [16]byte(below), search.Rows}, s.conditions[:4], []any{most}, s.conditions[4:])
+	err = s.ex.query(s.ctx, text, args, func(scan scanner) error {
+		var last, id *[16]byte
+		var place *search.Place
+		if err := scan(&p.Read, &last, &id, &place); err != nil || last == nil {
+			return err
 		}
-		page.Read += read
-		switch {
-		case some == most:
-			page.Cursor = monitor.CursorAfter(all[len(all)-1].id)
-		case read < searchPortion:
-		case page.Read+searchPortion > monitor.SearchRows || time.Since(begun) > monitor.SearchTime:
-			page.Cursor = monitor.CursorAfter(*last)
-		default:
-			*next = *last
-			continue
+		if p.Last = *last; id != nil {
+			p.Hits = append(p.Hits, search.Hit{ID: *id, Place: *place})
 		}
-		page.Records, err = t.recordsOf(ctx, ex, all)
-		return page, err
+		return nil
+	})
+	return p, err
+}
+
+func (s *searching) Records(at search.Place, ids []symphony.ID) ([]monitor.Record, error) {
+	text, args := s.t.sql.recordLive, []any{raw(ids)}
+	switch at {
+	case search.Failed:
+		text = s.t.sql.recordDead
+	case search.Ended:
+		text, args = s.t.sql.recordHistory, append(args, s.t.options.Retention.Milliseconds())
 	}
+	return records(s.ctx, s.ex, text, args)
 }
 
 // conditions are the arguments of list.sql that stay the same from portion to portion: four of places, and those after the eighth.
@@ -117,48 +97,11 @@ func moment(t time.Time) any {
 	return t
 }
 
-// recordsOf reads the messages that a search has found in the same transaction, in that order.
-func (t *Transport) recordsOf(ctx context.Context, ex executor, all []hit) ([]monitor.Record, error) {
-	ids := make(map[int][]symphony.ID)
-	for _, f := range all {
-		ids[f.place] = append(ids[f.place], f.id)
-	}
-	got := make(map[hit]monitor.Record, len(all))
-	for place, ids := range ids {
-		text, args := t.sql.recordLive, []any{raw(ids)}
-		switch place {
-		case amongFailed:
-			text = t.sql.recordDead
-		case amongEnded:
-			text, args = t.sql.recordHistory, append(args, t.options.Retention.Milliseconds())
-		}
-		some, err := records(ctx, ex, text, args)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range some {
-			got[hit{r.ID, place}] = r
-		}
-	}
-	list := make([]monitor.Record, 0, len(all))
-	for _, f := range all {
-		if r, ok := got[f]; ok {
-			list = append(list, r)
-			delete(got, f) // it may have ended twice
-		}
-	}
-	return list, nil
-}
-
 // FailedGroups implements [monitor.Grouper].
 func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter, cursor string) (page monitor.GroupPage, err error) {
-	var after any
-	if cursor != "" {
-		var n int64
-		if _, err := fmt.Sscanf(cursor, "%x", &n); err != nil {
-			return page, &symphony.InvalidError{What: "cursor", Value: cursor, Rule: "that of a page"}
-		}
-		after = n
+	after, err := search.Number(cursor)
+	if err != nil {
+		return page, t.fail("group dead letters of", err)
 	}
 	args := []any{
 		after, monitor.SearchRows, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), moment(f.Since), moment(f.Until),
@@ -181,7 +124,7 @@ func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter, cursor s
 			return nil
 		})
 		if page.Read == monitor.SearchRows {
-			page.Cursor = fmt.Sprintf("%x", last)
+			page.Cursor = search.NumberCursor(last)
 		}
 		return err
 	})

@@ -3,17 +3,13 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/search"
 	"github.com/symphony-messenger/symphony/monitor"
 )
-
-// searchPortion is how many rows one statement reads: between two, a search that takes long stops.
-const searchPortion = 2000
 
 // Messages implements [monitor.Lister].
 func (t *Transport) Messages(ctx context.Context, s monitor.Search) (page monitor.Page, err error) {
@@ -21,7 +17,7 @@ func (t *Transport) Messages(ctx context.Context, s monitor.Search) (page monito
 		return page, t.fail("search messages in", err)
 	}
 	err = t.read(ctx, func(q *queries) (err error) {
-		page, err = search(q, &s)
+		page, err = search.Page(&searching{q, &s, conditions(&s)}, &s)
 		return err
 	})
 	if err != nil {
@@ -30,62 +26,42 @@ func (t *Transport) Messages(ctx context.Context, s monitor.Search) (page monito
 	return page, nil
 }
 
-// Places of messages, as list.sql names them.
-const (
-	amongLive = iota + 1
-	amongFailed
-	amongEnded
-)
-
-// A hit is a message that a search has found.
-type hit struct {
-	id    symphony.ID
-	place int
+// A searching is a [search.Store] for one call.
+type searching struct {
+	q          *queries
+	search     *monitor.Search
+	conditions []any
 }
 
-func search(q *queries, s *monitor.Search) (page monitor.Page, err error) {
-	above, below, err := s.Bounds()
-	if err != nil {
-		return page, err
+func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portion, err error) {
+	text := sqlList
+	if s.search.Oldest {
+		text = sqlListOldest
 	}
-	text, next := sqlList, &below
-	if s.Oldest {
-		text, next = sqlListOldest, &above
-	}
-	conditions := conditions(s)
-	var all []hit
-	for begun := time.Now(); ; {
-		most := s.Most() - len(all)
-		var read, some int
-		var last []byte
-		args := slices.Concat([]any{slices.Clone(above[:]), slices.Clone(below[:]), searchPortion}, conditions[:3], []any{most}, conditions[3:])
-		err := q.each(text, args, func(rows *sql.Rows) error {
-			var id []byte
-			var place sql.NullInt64
-			if err := rows.Scan(&read, &last, &id, &place); err != nil || !place.Valid {
-				return err
-			}
-			some++
-			all = append(all, hit{symphony.ID(id), int(place.Int64)})
-			return nil
-		})
-		if err != nil {
-			return page, err
+	args := slices.Concat([]any{above[:], below[:], search.Rows}, s.conditions[:3], []any{most}, s.conditions[3:])
+	err = s.q.each(text, args, func(rows *sql.Rows) error {
+		var last, id []byte
+		var place sql.Null[search.Place]
+		if err := rows.Scan(&p.Read, &last, &id, &place); err != nil || last == nil {
+			return err
 		}
-		page.Read += read
-		switch {
-		case some == most:
-			page.Cursor = monitor.CursorAfter(all[len(all)-1].id)
-		case read < searchPortion:
-		case page.Read+searchPortion > monitor.SearchRows || time.Since(begun) > monitor.SearchTime:
-			page.Cursor = monitor.CursorAfter(symphony.ID(last))
-		default:
-			*next = symphony.ID(last)
-			continue
+		if p.Last = symphony.ID(last); place.Valid {
+			p.Hits = append(p.Hits, search.Hit{ID: symphony.ID(id), Place: place.V})
 		}
-		page.Records, err = recordsOf(q, all)
-		return page, err
+		return nil
+	})
+	return p, err
+}
+
+func (s *searching) Records(at search.Place, ids []symphony.ID) ([]monitor.Record, error) {
+	text := sqlRecordLive
+	switch at {
+	case search.Failed:
+		text = sqlRecordDead
+	case search.Ended:
+		text = sqlRecordHistory
 	}
+	return records(s.q, text, []any{hexes(ids)})
 }
 
 // conditions are the arguments of list.sql that stay the same from portion to portion: three of places, and those after the seventh.
@@ -117,48 +93,11 @@ func conditions(s *monitor.Search) []any {
 	}
 }
 
-// recordsOf reads the messages that a search has found in the same transaction, in that order.
-func recordsOf(q *queries, all []hit) ([]monitor.Record, error) {
-	ids := make(map[int][]symphony.ID)
-	for _, f := range all {
-		ids[f.place] = append(ids[f.place], f.id)
-	}
-	got := make(map[hit]monitor.Record, len(all))
-	for place, ids := range ids {
-		text, args := sqlRecordLive, []any{hexes(ids)}
-		switch place {
-		case amongFailed:
-			text = sqlRecordDead
-		case amongEnded:
-			text = sqlRecordHistory
-		}
-		some, err := records(q, text, args)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range some {
-			got[hit{r.ID, place}] = r
-		}
-	}
-	list := make([]monitor.Record, 0, len(all))
-	for _, f := range all {
-		if r, ok := got[f]; ok {
-			list = append(list, r)
-			delete(got, f) // it may have ended twice
-		}
-	}
-	return list, nil
-}
-
 // FailedGroups implements [monitor.Grouper].
 func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter, cursor string) (page monitor.GroupPage, err error) {
-	var after any
-	if cursor != "" {
-		var n int64
-		if _, err := fmt.Sscanf(cursor, "%x", &n); err != nil {
-			return page, &symphony.InvalidError{What: "cursor", Value: cursor, Rule: "that of a page"}
-		}
-		after = n
+	after, err := search.Number(cursor)
+	if err != nil {
+		return page, t.fail("group dead letters of", err)
 	}
 	args := []any{
 		after, monitor.SearchRows, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), moment(f.Since), moment(f.Until),
@@ -179,7 +118,7 @@ func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter, cursor s
 			return nil
 		})
 		if page.Read == monitor.SearchRows {
-			page.Cursor = fmt.Sprintf("%x", last)
+			page.Cursor = search.NumberCursor(last)
 		}
 		return err
 	})
