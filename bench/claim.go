@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/transport/postgres"
 )
 
@@ -50,10 +51,10 @@ func claim(ctx context.Context, s system, n sizes) ([]value, error) {
 		offering, stop := context.WithCancel(ctx)
 		sent := make(chan error, 1)
 		go func() { sent <- f.offer(offering, ctx, n.Offer) }()
-		err := pause(ctx, n.Offered-n.Offered/claimTail)
+		err := sleep.For(ctx, n.Offered-n.Offered/claimTail)
 		times.reset()
 		if err == nil {
-			err = pause(ctx, n.Offered/claimTail)
+			err = sleep.For(ctx, n.Offered/claimTail)
 		}
 		claims, calls = times.sorted()
 		handled = f.handled.Load()

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // idle measures what a worker costs that has nothing to do: the processor time of this process and of the server, in percent of one
@@ -23,7 +25,7 @@ func idle(ctx context.Context, s system, n sizes) ([]value, error) {
 		if err := warmUp(ctx, s); err != nil {
 			return err
 		}
-		if err := pause(ctx, n.Idle/3); err != nil { // what the messages have left to do is not idleness
+		if err := sleep.For(ctx, n.Idle/3); err != nil { // what the messages have left to do is not idleness
 			return err
 		}
 		before, err := usedBy(at.server())
@@ -31,7 +33,7 @@ func idle(ctx context.Context, s system, n sizes) ([]value, error) {
 			return err
 		}
 		began := time.Now()
-		if err := pause(ctx, n.Idle); err != nil {
+		if err := sleep.For(ctx, n.Idle); err != nil {
 			return err
 		}
 		after, err := usedBy(at.server())

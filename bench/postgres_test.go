@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -169,15 +170,15 @@ func TestTimesWithoutWaiting(t *testing.T) {
 		var d durations
 		statement := func(ctx context.Context, took time.Duration) {
 			ctx = tracer{}.TraceAcquireStart(ctx, nil, struct{}{})
-			_ = pause(ctx, took)
+			_ = sleep.For(ctx, took)
 			tracer{}.TraceQueryEnd(ctx, nil, pgx.TraceQueryEndData{})
 		}
 		do := func(found int) func(context.Context) ([]symphony.Delivery, error) {
 			return func(ctx context.Context) ([]symphony.Delivery, error) {
 				statement(ctx, 3*time.Millisecond)
-				_ = pause(ctx, 50*time.Millisecond)
+				_ = sleep.For(ctx, 50*time.Millisecond)
 				statement(ctx, 5*time.Millisecond)
-				_ = pause(ctx, time.Millisecond)
+				_ = sleep.For(ctx, time.Millisecond)
 				statement(ctx, 7*time.Millisecond)
 				return make([]symphony.Delivery, found), nil
 			}

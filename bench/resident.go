@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 const module = "github.com/symphony-messenger/symphony"
@@ -57,7 +59,7 @@ func watch(ctx context.Context, y *symphonySystem, n sizes, pid int) (float64, e
 	if err := emptied(ctx, y); err != nil {
 		return 0, err
 	}
-	if err := pause(ctx, n.Resident); err != nil {
+	if err := sleep.For(ctx, n.Resident); err != nil {
 		return 0, err
 	}
 	file := fmt.Sprintf("/proc/%d/status", pid)

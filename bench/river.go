@@ -17,6 +17,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // riverSettings are what made River fastest of all that was tried: docs/benchmarks.md has the sweep.
@@ -162,7 +164,7 @@ func (r *riverSystem) vacuumUntil(ctx context.Context) error {
 		return fmt.Errorf("vacuum river's tables: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	for pause(ctx, riverVacuumEvery) == nil {
+	for sleep.For(ctx, riverVacuumEvery) == nil {
 		if _, err := conn.Exec(ctx, riverVacuum); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("vacuum river's tables: %w", err)
 		}

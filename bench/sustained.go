@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // sustainedBatch is how many messages one call of sustained sends.
@@ -30,7 +32,7 @@ func sustained(ctx context.Context, s system, n sizes) ([]value, error) {
 		for i := range at {
 			at[i], done[i] = time.Now(), f.handled.Load()
 			if i < len(at)-1 && err == nil {
-				err = pause(ctx, third)
+				err = sleep.For(ctx, third)
 			}
 		}
 		stop()
@@ -91,7 +93,7 @@ func (f *flow) send(sending, ctx context.Context, goroutines int) error {
 // wait blocks until everything that was sent has been handled.
 func (f *flow) wait(ctx context.Context) error {
 	for f.handled.Load() < f.sent.Load() {
-		if pause(ctx, time.Millisecond) != nil {
+		if sleep.For(ctx, time.Millisecond) != nil {
 			return fmt.Errorf("%d of %d messages were never handled: %w", f.sent.Load()-f.handled.Load(), f.sent.Load(), context.Cause(ctx))
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // A tally counts which of the jobs 0…n-1 have been handled. Others, from warming up, have negative
@@ -80,21 +82,9 @@ func emptied(ctx context.Context, s system) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		if pause(ctx, time.Millisecond) != nil {
+		if sleep.For(ctx, time.Millisecond) != nil {
 			return fmt.Errorf("%d messages were handled and not recorded as done: %w", n, context.Cause(ctx))
 		}
-	}
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
 

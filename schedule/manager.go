@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // A Manager looks at the schedules of a store and changes them, whoever runs. Bus is that of the store: its transport must be a
@@ -203,8 +204,8 @@ func (m *Manager) Run(ctx context.Context, name string) (Tick, error) {
 		if t := changes[0].Ticks[0]; !t.Repeated { // else there was another run in the same millisecond
 			return t, nil
 		}
-		if err := wait(ctx, time.Millisecond); err != nil {
-			return Tick{}, err
+		if sleep.For(ctx, time.Millisecond) != nil {
+			return Tick{}, ctx.Err()
 		}
 	}
 }
@@ -217,18 +218,6 @@ func (e *Entry) madeBy(now time.Time) Entry {
 		after.LastMessages = append(after.LastMessages, l.ID)
 	}
 	return after
-}
-
-// wait waits for d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Now is the store's clock.

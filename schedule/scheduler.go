@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // A Scheduler fires the schedules of a store: those that it declares, and all others, also of other programs. Any number of
@@ -189,7 +190,7 @@ func (r *scheduling) recover(ctx context.Context, fails int, err error) error {
 		r.Logger.Warn("the scheduler cannot work with its store", "error", err)
 	}
 	pause := min(50*time.Millisecond<<min(fails, 6), 2*time.Second)
-	return wait(ctx, pause/2+rand.N(pause/2))
+	return sleep.For(ctx, pause/2+rand.N(pause/2))
 }
 
 // gather is how long the scheduler waits after it has fired something: what becomes due meanwhile shares a transaction.
@@ -224,7 +225,7 @@ func (r *scheduling) loop(ctx context.Context) error {
 		if found > 0 {
 			pause = max(pause, gather)
 		}
-		if wait(ctx, pause) != nil {
+		if sleep.For(ctx, pause) != nil {
 			return nil
 		}
 	}

@@ -18,15 +18,16 @@ import (
 
 	"github.com/symphony-messenger/symphony/internal/faultstore"
 	"github.com/symphony-messenger/symphony/internal/history"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // vanish lets the store be gone for each worker in turn, so that leases end for sure, and returns when it is back for all.
 func vanish(ctx context.Context, stores []*faultstore.Store, d time.Duration) {
 	for _, s := range stores {
 		s.Vanish(d)
-		_ = pause(ctx, d/4)
+		_ = sleep.For(ctx, d/4)
 	}
-	_ = pause(ctx, d)
+	_ = sleep.For(ctx, d)
 }
 
 // falter lets producers and workers, all in this process, do all their work on a store of which a share of the calls fail or are
@@ -89,7 +90,7 @@ func (c config) falter(ctx context.Context, on scene, log *log.Logger) (met map[
 		senders.Go(func() { errs <- p.run(ctx, io.Discard) })
 	}
 	senders.Go(func() {
-		_ = pause(ctx, c.span()/2)
+		_ = sleep.For(ctx, c.span()/2)
 		vanish(ctx, ofWorkers, 2*c.lease)
 	})
 	senders.Wait()

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/history"
@@ -55,20 +54,5 @@ func (j journal) starts(next symphony.Handler) symphony.Handler {
 func (j journal) effect(ctx context.Context) {
 	if d, ok := symphony.DeliveryFrom(ctx); ok {
 		j.write(history.Event{Kind: history.Effect, Message: d.Envelope.ID.String(), Token: string(d.Token)})
-	}
-}
-
-// pause waits, and returns why ctx ended if it did before.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }

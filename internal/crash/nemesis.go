@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony/internal/history"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // A fault is one thing that is done to a process, or to the server of the store.
@@ -94,7 +95,7 @@ func (n nemesis) run(ctx context.Context, start time.Time, faults []fault) {
 	var all sync.WaitGroup
 	for _, f := range faults {
 		all.Go(func() {
-			if pause(ctx, time.Until(start.Add(f.at))) != nil {
+			if sleep.For(ctx, time.Until(start.Add(f.at))) != nil {
 				return
 			}
 			if err := n.inflict(ctx, f); err != nil {
@@ -111,7 +112,7 @@ func (n nemesis) inflict(ctx context.Context, f fault) error {
 	}
 	s, p := n.crew.victim(f.slot)
 	for ; p == nil; s, p = n.crew.victim(f.slot) { // all are down
-		if pause(ctx, 20*time.Millisecond) != nil {
+		if sleep.For(ctx, 20*time.Millisecond) != nil {
 			return nil
 		}
 	}
@@ -126,7 +127,7 @@ func (n nemesis) inflict(ctx context.Context, f fault) error {
 	if err := n.crew.kill(s, p); err != nil {
 		return err
 	}
-	if pause(ctx, f.length) != nil {
+	if sleep.For(ctx, f.length) != nil {
 		return nil
 	}
 	if err := n.note(history.Restart, p.spec.Name); err != nil {
@@ -140,7 +141,7 @@ func (n nemesis) hold(ctx context.Context, f fault, p *process) error {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("stop %s: %w", p.spec.Name, err)
 	}
-	_ = pause(ctx, f.length)
+	_ = sleep.For(ctx, f.length)
 	if err := n.note(history.Cont, p.spec.Name); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/history"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -73,7 +74,7 @@ func (p *producer) run(ctx context.Context, stdout io.Writer) error {
 			s.items = append(s.items, p.draw(n+i, fmt.Sprintf("%s/%d", p.journal.rec.Proc(), n+i)))
 		}
 		due := p.Start.Add(time.Duration(float64(p.Span) * float64(n) / float64(share)))
-		_ = pause(ctx, time.Until(due))
+		_ = sleep.For(ctx, time.Until(due))
 		n += size
 		fmt.Fprintln(stdout, n)
 		select {
@@ -95,7 +96,7 @@ func (p *producer) ship(ctx context.Context, s shipment) error {
 	}
 	for i, id := range ids {
 		if wait := s.items[i].cancel; wait > 0 && !id.IsZero() {
-			if err := pause(ctx, wait); err != nil {
+			if err := sleep.For(ctx, wait); err != nil {
 				return err
 			}
 			p.callOff(ctx, id)

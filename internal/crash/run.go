@@ -14,6 +14,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/history"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -156,7 +157,7 @@ func (c config) drain(ctx context.Context, st store) error {
 		if counts[history.Live] == 0 {
 			return nil
 		}
-		if pause(ctx, 100*time.Millisecond) != nil {
+		if sleep.For(ctx, 100*time.Millisecond) != nil {
 			return fmt.Errorf("the queue has not drained within %v: %d messages are left", c.drainWithin, counts[history.Live])
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony/internal/history"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // restartTime is what a restart of the server is given, with the time in which the workers find it again.
@@ -89,7 +90,7 @@ func (n nemesis) terminate(ctx context.Context, f fault) error {
 			n.log.Printf("%8.3fs terminated a session, %s", f.at.Seconds(), did)
 			return n.note(history.Terminate, "store")
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if sleep.For(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("there is no session to terminate: %w", cmp.Or(err, context.Cause(ctx)))
 		}
 	}
@@ -124,7 +125,7 @@ func (n nemesis) hang(ctx context.Context, f fault) error {
 	some := 1 + rng.IntN(most) // of four; all: nobody reaches the server by a connection that there is
 	hung, end := n.server.proxy.Hang(func() bool { return rng.IntN(most) < some })
 	n.log.Printf("%8.3fs %d connections hang, %d do not, for %v", f.at.Seconds(), hung, n.server.proxy.Conns(), f.length.Round(time.Millisecond))
-	_ = pause(ctx, f.length)
+	_ = sleep.For(ctx, f.length)
 	end()
 	return n.note(history.HangOver, "store")
 }

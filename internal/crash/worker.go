@@ -12,6 +12,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/history"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // work runs a worker until ctx ends.
@@ -49,7 +50,7 @@ func do(ctx context.Context, t task) error {
 	if t.Does == stubborn {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if err := pause(ctx, t.takes()); err != nil {
+	if err := sleep.For(ctx, t.takes()); err != nil {
 		return err
 	}
 	env, ok := symphony.EnvelopeFrom(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // Faults says how often what goes wrong. The shares are those of all calls and add up to 1 at most.
@@ -140,27 +141,16 @@ func through[T any](ctx context.Context, s *Store, call string, do func() (T, er
 	case Before, Outage:
 		return none, &InjectedError{Call: call}
 	case LateCall: // it is made in any case: a request that is on its way is not called back
-		_ = pause(ctx, by)
+		_ = sleep.For(ctx, by)
 	}
 	answer, err = do()
 	switch {
 	case f == After && err == nil:
 		return none, &InjectedError{Call: call, Done: true}
 	case f == LateAnswer:
-		_ = pause(context.WithoutCancel(ctx), by)
+		_ = sleep.For(context.WithoutCancel(ctx), by)
 	}
 	return answer, err
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Send implements [symphony.Sender].

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/schedule"
 )
 
@@ -105,7 +106,7 @@ func (t *crew) start(i int) error {
 
 // strike does something to one of the processes, or to the server.
 func (t *crew) strike(ctx context.Context, s *store, pause time.Duration) error {
-	wait(ctx, pause/2+time.Duration(t.seed.Int64N(int64(pause))))
+	_ = sleep.For(ctx, pause/2+time.Duration(t.seed.Int64N(int64(pause))))
 	i := t.seed.IntN(len(t.all))
 	victim := t.all[i]
 	t.strikes++
@@ -133,7 +134,7 @@ func (t *crew) pause(ctx context.Context, d time.Duration, victims ...*exec.Cmd)
 			return err
 		}
 	}
-	wait(ctx, d)
+	_ = sleep.For(ctx, d)
 	var errs []error
 	for _, v := range victims {
 		errs = append(errs, v.Process.Signal(syscall.SIGCONT))
@@ -149,19 +150,10 @@ func (t *crew) end(how syscall.Signal) {
 	t.all = nil
 }
 
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
 // caughtUp waits until no schedule has been due for long.
 func caughtUp(ctx context.Context, s *store) error {
 	m := &schedule.Manager{Bus: &symphony.Bus{Transport: s.Transport}}
-	for end := time.Now().Add(30 * time.Second); ; wait(ctx, 100*time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); ; _ = sleep.For(ctx, 100*time.Millisecond) {
 		now, err := clock(ctx, s)
 		if err != nil {
 			return err

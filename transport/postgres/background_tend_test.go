@@ -16,6 +16,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgtest"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -117,7 +118,7 @@ func TestClose(t *testing.T) {
 				}
 			})
 		}
-		_ = pause(t.Context(), 200*time.Millisecond)
+		_ = sleep.For(t.Context(), 200*time.Millisecond)
 		begun := time.Now()
 		if err := store.Close(); err != nil {
 			t.Error(err)

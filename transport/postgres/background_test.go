@@ -14,6 +14,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgtest"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // TestSendsShareTransactions: single sends at once are written together.
@@ -314,7 +315,7 @@ func TestNotTheOwner(t *testing.T) {
 		t.Error("Maintain:", err)
 	}
 	store.service.changed(2 * vacuumRows) // it is about time
-	_ = pause(t.Context(), vacuumEvery+2*tendEvery)
+	_ = sleep.For(t.Context(), vacuumEvery+2*tendEvery)
 	eventually(t, "a warning", 5*time.Second, func() bool { log.mu.Lock(); defer log.mu.Unlock(); return len(log.all) > 0 })
 	log.mu.Lock()
 	defer log.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgserver"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -129,7 +130,7 @@ func (s *storm) send(n int) {
 		}
 		s.mu.Unlock()
 		s.ok("Send", err)
-		_ = pause(s.ctx, time.Duration(5+n+waiting/2000)*time.Millisecond)
+		_ = sleep.For(s.ctx, time.Duration(5+n+waiting/2000)*time.Millisecond)
 	}
 }
 
@@ -196,7 +197,7 @@ func (s *storm) repair() {
 		}
 		rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 		if ids = ids[:min(len(ids), 30)]; len(ids) == 0 {
-			_ = pause(s.ctx, 10*time.Millisecond)
+			_ = sleep.For(s.ctx, 10*time.Millisecond)
 			continue
 		}
 		if rand.IntN(2) == 0 {
@@ -230,7 +231,7 @@ func (s *storm) cancel() {
 		if _, err := s.store.Cancel(s.ctx, some); !errors.Is(err, monitor.ErrNotFound) {
 			s.ok("Cancel", err)
 		}
-		_ = pause(s.ctx, 3*time.Millisecond)
+		_ = sleep.For(s.ctx, 3*time.Millisecond)
 	}
 }
 
@@ -238,6 +239,6 @@ func (s *storm) maintain() {
 	for s.ctx.Err() == nil {
 		_, err := s.store.Maintain(s.ctx)
 		s.ok("Maintain", err)
-		_ = pause(s.ctx, 5*time.Millisecond)
+		_ = sleep.For(s.ctx, 5*time.Millisecond)
 	}
 }

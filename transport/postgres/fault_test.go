@@ -15,6 +15,7 @@ import (
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgserver"
 	"github.com/symphony-messenger/symphony/internal/pgtest"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // stores reports whether a statement is one that stores messages.
@@ -286,7 +287,7 @@ func TestRestart(t *testing.T) {
 					unknown[n] = true
 				}
 				mu.Unlock()
-				_ = pause(sending, 2*time.Millisecond)
+				_ = sleep.For(sending, 2*time.Millisecond)
 			}
 		})
 	}
@@ -347,7 +348,7 @@ func latency(t *testing.T, waits, sends *Transport) time.Duration {
 		ds, err := waits.Receive(t.Context(), claimFor("w", 1))
 		got <- answer{ds, err, time.Now()}
 	}()
-	_ = pause(t.Context(), 400*time.Millisecond) // it then polls at its slowest
+	_ = sleep.For(t.Context(), 400*time.Millisecond) // it then polls at its slowest
 	begun := time.Now()
 	if _, err := sends.Send(t.Context(), []*symphony.Envelope{anEnvelope("a")}); err != nil {
 		t.Fatal(err)

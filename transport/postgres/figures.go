@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -16,7 +17,7 @@ const (
 
 // mind does what must not wait for a vacuum.
 func (t *Transport) mind(ctx context.Context) {
-	for round := 0; pause(ctx, mindEvery) == nil; round++ {
+	for round := 0; sleep.For(ctx, mindEvery) == nil; round++ {
 		if t.tally.Due() {
 			t.writeMinutes(ctx)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // Sizes of the pools, and how many flushes of single sends are on their way at once.
@@ -112,7 +114,7 @@ func (t *Transport) retryFor(ctx context.Context, most time.Duration, f func(ctx
 		if try == 4 || !conflicts(err) {
 			return err
 		}
-		if pause(ctx, rand.N(time.Duration(try)*10*time.Millisecond)) != nil {
+		if sleep.For(ctx, rand.N(time.Duration(try)*10*time.Millisecond)) != nil {
 			return err
 		}
 	}
@@ -143,17 +145,5 @@ func outlast(parent context.Context, d time.Duration) (context.Context, context.
 	return ctx, func() {
 		forget()
 		cancel()
-	}
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

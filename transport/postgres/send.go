@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // Send implements [symphony.Sender]. A single envelope may share its transaction with those of concurrent calls. When the connection is
@@ -59,7 +60,7 @@ func (t *Transport) store(ctx context.Context, envs []*symphony.Envelope) ([]sym
 		}
 		unknown = unknown || unanswered(err)
 		t.moved(err)
-		if !passes(err) || try == sendTries || ctx.Err() != nil || pause(ctx, sendPause(try)) != nil {
+		if !passes(err) || try == sendTries || ctx.Err() != nil || sleep.For(ctx, sendPause(try)) != nil {
 			if unknown {
 				return nil, fmt.Errorf("%w: %w", symphony.ErrOutcomeUnknown, ended(ctx, err))
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // A service is what a transport does in the background. The transport owns its goroutines: they begin when they are needed first, and
@@ -147,7 +148,7 @@ func (t *Transport) announceAll(ctx context.Context) {
 		if err != nil {
 			t.service.complain("tell workers of new messages", err) // they poll
 		}
-		_ = pause(ctx, announcePause)
+		_ = sleep.For(ctx, announcePause)
 	}
 }
 
@@ -189,7 +190,7 @@ func (t *Transport) listen(ctx context.Context) {
 	for fails := 0; ctx.Err() == nil; fails++ {
 		if t.hear(ctx, &fails) != nil && ctx.Err() == nil {
 			d := min(100*time.Millisecond<<min(fails, 6), 5*time.Second)
-			_ = pause(ctx, d/2+rand.N(d/2))
+			_ = sleep.For(ctx, d/2+rand.N(d/2))
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
 // How often a process that works looks after the tables. Autovacuum comes by once a minute, by when claims walk over
@@ -39,7 +41,7 @@ type tending struct {
 func (t *Transport) tend(ctx context.Context) {
 	t.service.checkRights(ctx)
 	g := tending{t: t, vacuumed: time.Now()}
-	for pause(ctx, tendEvery) == nil {
+	for sleep.For(ctx, tendEvery) == nil {
 		if t.service.changes.Load() > 0 {
 			if err := t.fold(ctx); err != nil {
 				t.service.complain("add up counters", err)
