@@ -34,24 +34,18 @@ func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (all []monitor
 }
 
 func filterArgs(f monitor.Filter) []any {
-	var ids, after, since, until any
+	var ids, after any
 	if len(f.IDs) > 0 {
 		ids = raw(f.IDs)
 	}
 	if !f.After.IsZero() {
 		after = [16]byte(f.After)
 	}
-	if !f.Since.IsZero() {
-		since = f.Since
-	}
-	if !f.Until.IsZero() {
-		until = f.Until
-	}
 	limit := f.Limit
 	if limit <= 0 {
 		limit = 50
 	}
-	return []any{ids, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), since, until, after, limit}
+	return []any{ids, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), moment(f.Since), moment(f.Until), after, limit}
 }
 
 func raw(ids []symphony.ID) [][16]byte {
