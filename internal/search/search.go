@@ -3,6 +3,7 @@ package search
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -102,6 +103,11 @@ func recordsOf(store Store, all []Hit) ([]monitor.Record, error) {
 	}
 	return list, nil
 }
+
+// Oldest turns a statement that lists the latest messages first round: it names both directions wherever it sorts.
+func Oldest(latest string) string { return turn.Replace(latest) }
+
+var turn = strings.NewReplacer(" desc ", " asc ", " asc ", " desc ")
 
 // NumberCursor makes the cursor of a page whose last row has a number.
 func NumberCursor(n int64) string { return strconv.FormatInt(n, 16) }

@@ -8,6 +8,8 @@ import (
 	"regexp"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/symphony-messenger/symphony/internal/search"
 )
 
 //go:generate sh -c "env -u SYMPHONY_DSN -u DATABASE_URL go run ../../cmd/symphony migrate sql --supabase > ../../supabase/migrations/20261124000000_symphony.sql"
@@ -56,7 +58,7 @@ func newDialect(schema string) (*dialect, error) {
 		"schedules_list": &d.schedulesList, "schedules_advance": &d.schedulesAdvance, "schedules_create": &d.schedulesCreate,
 		"schedules_replace": &d.schedulesReplace, "schedules_remove": &d.schedulesRemove, "schedules_cancel": &d.schedulesCancel,
 		"ticks_record": &d.ticksRecord, "ticks_trim": &d.ticksTrim, "ticks_list": &d.ticksList,
-		"list": &d.list, "list_oldest": &d.listOldest, "lock_live": &d.lockLive, "end": &d.end, "mark": &d.mark,
+		"list": &d.list, "lock_live": &d.lockLive, "end": &d.end, "mark": &d.mark,
 		"reschedule": &d.reschedule, "prioritize": &d.prioritize, "edit": &d.edit, "pause": &d.pause, "resume": &d.resume,
 		"pauses": &d.pauses, "pausing": &d.pausing, "set_aside": &d.setAside, "bring_back": &d.bringBack, "resumed": &d.resumed,
 		"workers": &d.workers, "subscribers": &d.subscribers, "unsubscribe": &d.unsubscribe, "add_minutes": &d.addMinutes, "minutes": &d.minutes,
@@ -69,6 +71,7 @@ func newDialect(schema string) (*dialect, error) {
 		}
 		*into = d.in(string(text))
 	}
+	d.listOldest = search.Oldest(d.list)
 	return d, nil
 }
 

@@ -1,6 +1,10 @@
 package sqlite
 
-import _ "embed"
+import (
+	_ "embed"
+
+	"github.com/symphony-messenger/symphony/internal/search"
+)
 
 // The statements that are more than a line. Each is prepared on the migrated schema by a test.
 var (
@@ -62,8 +66,6 @@ var (
 	sqlTicksList string
 	//go:embed query/list.sql
 	sqlList string
-	//go:embed query/list_oldest.sql
-	sqlListOldest string
 	//go:embed query/reschedule.sql
 	sqlReschedule string
 	//go:embed query/set_aside.sql
@@ -91,3 +93,5 @@ var (
 	//go:embed query/minute.sql
 	sqlMinute string
 )
+
+var sqlListOldest = search.Oldest(sqlList)

@@ -1,4 +1,4 @@
--- A portion of all messages with IDs between $1 and $2, the latest first: $3 of them are read at most, of the live ones ($4), the
+-- A portion of all messages with IDs between $1 and $2, the latest first, or the oldest by way of search.Oldest: $3 of them are read at most, of the live ones ($4), the
 -- dead letters ($5) and the ended ones ($6, kept for $7 milliseconds). Answers in each row how many were read and the last of them, and
 -- those that match, $8 at most: 1, 2 or 3 says where they are. The conditions, null for none: $9 states, $10 queue, $11 type,
 -- $12 subscriber, $13 tag, $14 part of the error, $15 reason, $16 class, $17 fingerprint, $18 since, $19 until, $20 first of the
@@ -20,7 +20,7 @@ with found as materialized (
     order by h.id desc limit $3)
   ) u order by u.id desc limit $3)
 select a.n, a.last, m.id, m.place
-from (select count(*)::integer as n, (select f.id from found f order by f.id limit 1) as last from found) a
+from (select count(*)::integer as n, (select f.id from found f order by f.id asc limit 1) as last from found) a
 left join lateral (
   select f.id, f.place from found f
   where ($9::text[] is null or f.status = any ($9)) and ($10::text is null or f.queue_name = $10) and ($11::text is null or f.message_type = $11)

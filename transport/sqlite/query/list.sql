@@ -1,4 +1,4 @@
--- a portion of all messages with IDs between ?1 and ?2, the latest first: ?3 of them are read at most, of the live ones (?4), the
+-- a portion of all messages with IDs between ?1 and ?2, the latest first, or the oldest by way of search.Oldest: ?3 of them are read at most, of the live ones (?4), the
 -- dead letters (?5) and the ended ones (?6). Answers in each row how many were read and the last of them, and those that match,
 -- ?7 at most: 1, 2 or 3 says where they are. The conditions, null for none: ?8 JSON array of states, ?9 queue, ?10 type, ?11 subscriber,
 -- ?12 tag, ?13 part of the error, ?14 reason, ?15 class, ?16 fingerprint, ?17 since, ?18 until, ?19 and ?20 first of the conversation
@@ -18,7 +18,7 @@ with found as materialized (
     from messenger_history where ?6 and id > ?1 and id < ?2 order by id desc limit ?3)
   ) order by id desc limit ?3)
 select a.n, a.last, m.id, m.place
-from (select count(*) as n, min(id) as last from found) a
+from (select count(*) as n, (select id from found order by id asc limit 1) as last from found) a
 left join (
   select id, place from found
   where (?8 is null or status in (select value from json_each(?8))) and (?9 is null or queue_name = ?9) and (?10 is null or message_type = ?10)
