@@ -17,8 +17,8 @@ func sqliteMutants() []mutant {
 			"pause/many",
 		},
 		{
-			"a page goes on behind what it did not show", "sqlite", "search.go",
-			"			page.Cursor = monitor.CursorAfter(all[len(all)-1].id)\n", "			page.Cursor = monitor.CursorAfter(symphony.ID(last))\n",
+			"a page goes on behind what it did not show", "sqlite", "../../internal/search/search.go",
+			"			page.Cursor = monitor.CursorAfter(all[len(all)-1].ID)\n", "			page.Cursor = monitor.CursorAfter(p.Last)\n",
 			"search/pages",
 		},
 		{
