@@ -75,7 +75,7 @@ func (t *Transport) Prioritize(ctx context.Context, ids []symphony.ID, priority 
 // changedBy returns the ids that a statement answers.
 func (t *Transport) changedBy(ctx context.Context, tx pgx.Tx, text string, args ...any) (map[symphony.ID]bool, error) {
 	changed := make(map[symphony.ID]bool)
-	return changed, native{tx}.query(ctx, text, args, func(scan scanner) error {
+	err := native{tx}.query(ctx, text, args, func(scan scanner) error {
 		var text string
 		if err := scan(&text); err != nil {
 			return err
@@ -84,6 +84,7 @@ func (t *Transport) changedBy(ctx context.Context, tx pgx.Tx, text string, args 
 		changed[id] = true
 		return err
 	})
+	return changed, err
 }
 
 // change changes live messages in one transaction and gives each its answer.

@@ -57,11 +57,12 @@ func (t *Transport) Find(ctx context.Context, id symphony.ID) (monitor.Record, e
 // records reads rows of the record_*.sql queries, which have the same columns.
 func records(ctx context.Context, ex executor, text string, args []any) ([]monitor.Record, error) {
 	var all []monitor.Record
-	return all, ex.query(ctx, text, args, func(scan scanner) error {
+	err := ex.query(ctx, text, args, func(scan scanner) error {
 		r, err := scanRecord(scan)
 		all = append(all, r)
 		return err
 	})
+	return all, err
 }
 
 func scanRecord(scan scanner) (r monitor.Record, err error) {

@@ -84,7 +84,7 @@ func (t *Transport) replaceSome(ctx context.Context, ex executor, copies []*symp
 		return nil, err
 	}
 	args := []any{holders, actions, c.ats, c.delays, c.priorities, c.retries, c.headers, c.tags, c.versions, c.contents, c.bodies}
-	return again, ex.query(ctx, t.sql.replace, args, func(scan scanner) error {
+	err = ex.query(ctx, t.sql.replace, args, func(scan scanner) error {
 		var n int
 		var fate string
 		err := scan(&n, &fate)
@@ -93,4 +93,5 @@ func (t *Transport) replaceSome(ctx context.Context, ex executor, copies []*symp
 		}
 		return err
 	})
+	return again, err
 }

@@ -13,7 +13,7 @@ import (
 
 // entries reads schedules, and into u the clock and the next tick that is not due, if the statement answers them.
 func entries(ctx context.Context, ex executor, u *schedule.Update, text string, args ...any) (all []schedule.Entry, err error) {
-	return all, ex.query(ctx, text, args, func(scan scanner) error {
+	err = ex.query(ctx, text, args, func(scan scanner) error {
 		var r entryRow
 		if err := scan(r.dest()...); err != nil {
 			return err
@@ -31,6 +31,7 @@ func entries(ctx context.Context, ex executor, u *schedule.Update, text string, 
 		all = append(all, e)
 		return nil
 	})
+	return all, err
 }
 
 // An entryRow is a schedule as the statements answer it; all of it is null where there is none.

@@ -147,7 +147,7 @@ func (t *Transport) acceptCopies(ctx context.Context, ex executor, copies []*sym
 	taken := make(map[int]symphony.ID)
 	args := c.all(0)
 	args[0] = number
-	return taken, ex.query(ctx, t.sql.accept, args, func(scan scanner) error {
+	err = ex.query(ctx, t.sql.accept, args, func(scan scanner) error {
 		var n int
 		var holder *string
 		if err := scan(&n, &holder); err != nil || holder == nil {
@@ -158,6 +158,7 @@ func (t *Transport) acceptCopies(ctx context.Context, ex executor, copies []*sym
 		taken[n-1] = id
 		return err
 	})
+	return taken, err
 }
 
 // insertAgain is insert after a try of which nobody knows what it did. What it stored is found among the live messages or, if it has
@@ -215,7 +216,7 @@ func anyStored(subs *subscribed, env *symphony.Envelope, there map[symphony.ID]b
 // idsOf returns the ids that a statement answers for ids.
 func (t *Transport) idsOf(ctx context.Context, ex executor, text string, ids [][16]byte) (map[symphony.ID]bool, error) {
 	found := make(map[symphony.ID]bool)
-	return found, ex.query(ctx, text, []any{ids}, func(scan scanner) error {
+	err := ex.query(ctx, text, []any{ids}, func(scan scanner) error {
 		var text string
 		if err := scan(&text); err != nil {
 			return err
@@ -224,4 +225,5 @@ func (t *Transport) idsOf(ctx context.Context, ex executor, text string, ids [][
 		found[id] = true
 		return err
 	})
+	return found, err
 }

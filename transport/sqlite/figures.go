@@ -124,7 +124,7 @@ func (t *Transport) SaveBulk(ctx context.Context, b monitor.Bulk) (saved monitor
 }
 
 func scanBulks(q *queries, text string, args ...any) (all []monitor.Bulk, err error) {
-	return all, q.each(text, args, func(rows *sql.Rows) error {
+	err = q.each(text, args, func(rows *sql.Rows) error {
 		var document, state string
 		var created, updated int64
 		var finished sql.NullInt64
@@ -141,6 +141,7 @@ func scanBulks(q *queries, text string, args ...any) (all []monitor.Bulk, err er
 		all = append(all, b)
 		return nil
 	})
+	return all, err
 }
 
 // Bulks implements [monitor.BulkStore].

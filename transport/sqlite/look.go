@@ -40,11 +40,12 @@ func (t *Transport) Find(ctx context.Context, id symphony.ID) (monitor.Record, e
 // records reads rows of the record_*.sql queries, which have the same columns.
 func records(q *queries, query string, args []any) ([]monitor.Record, error) {
 	var all []monitor.Record
-	return all, q.each(query, args, func(rows *sql.Rows) error {
+	err := q.each(query, args, func(rows *sql.Rows) error {
 		r, err := scanRecord(rows)
 		all = append(all, r)
 		return err
 	})
+	return all, err
 }
 
 func scanRecord(rows *sql.Rows) (r monitor.Record, err error) {

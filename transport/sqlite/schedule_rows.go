@@ -12,7 +12,7 @@ import (
 
 // scheduleEntries reads schedules.
 func scheduleEntries(q *queries, text string, args ...any) (all []schedule.Entry, err error) {
-	return all, q.each(text, args, func(rows *sql.Rows) error {
+	err = q.each(text, args, func(rows *sql.Rows) error {
 		e, err := scanEntry(rows)
 		if err != nil {
 			return fmt.Errorf("schedule %s: %w", e.Name, err)
@@ -20,6 +20,7 @@ func scheduleEntries(q *queries, text string, args ...any) (all []schedule.Entry
 		all = append(all, e)
 		return nil
 	})
+	return all, err
 }
 
 func scanEntry(rows *sql.Rows) (e schedule.Entry, err error) {
