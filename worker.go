@@ -50,7 +50,7 @@ type Limits struct {
 	Failures int           // attempts that failed
 	Memory   int64         // bytes in use by the Go runtime, looked at every second
 	Time     time.Duration // since Run
-	Idle     time.Duration // without a message, since the store knows the worker
+	Idle     time.Duration // without a message, by the store's own answer, since the store knows the worker
 }
 
 // An Observer is told what happens to messages. It is called often, from many goroutines, and must

@@ -205,6 +205,7 @@ func TestStopDoesNotWaitForAStoreForEver(t *testing.T) {
 }
 
 func TestLimitsEndTheRun(t *testing.T) {
+	const lastLook = 10 * time.Millisecond // by which an idle worker makes sure
 	failed := errors.New("failed")
 	for name, c := range map[string]struct {
 		limits  symphony.Limits
@@ -219,8 +220,8 @@ func TestLimitsEndTheRun(t *testing.T) {
 		"failures":                {symphony.Limits{Failures: 5}, failed, 30, time.Second, 5 * time.Second, 5},
 		"dead letters":            {symphony.Limits{Failures: 2}, symphony.Permanent(failed), 30, time.Second, 2 * time.Second, 2},
 		"time":                    {symphony.Limits{Time: 4500 * time.Millisecond}, nil, 30, time.Second, 5 * time.Second, 15},
-		"idle":                    {symphony.Limits{Idle: 10 * time.Second}, nil, 6, time.Second, 12 * time.Second, 6},
-		"idle from the beginning": {symphony.Limits{Idle: 10 * time.Second}, nil, 0, 0, 10 * time.Second, 0},
+		"idle":                    {symphony.Limits{Idle: 10 * time.Second}, nil, 6, time.Second, 12*time.Second + lastLook, 6},
+		"idle from the beginning": {symphony.Limits{Idle: 10 * time.Second}, nil, 0, 0, 10*time.Second + lastLook, 0},
 		"memory":                  {symphony.Limits{Memory: 1}, nil, 30, 0, time.Second, -1},
 		"enough memory":           {symphony.Limits{Memory: 1 << 40, Time: time.Minute}, nil, 3, time.Second, time.Minute, 3},
 	} {

@@ -17,10 +17,14 @@ const overlapFrom = 64
 // besideFor is how long a second claim waits for messages, if there are none after all.
 const besideFor = 10 * time.Millisecond
 
+// lastLook is how long the claim waits for messages whose answer ends an idle worker. The look that a claim begins with is not bound by it.
+const lastLook = 10 * time.Millisecond
+
 // A taking is a claim under way.
 type taking struct {
 	Claim
-	stop context.CancelFunc // nil: it comes with verdicts
+	began time.Time
+	stop  context.CancelFunc // nil: it comes with verdicts
 }
 
 // nextClaim returns what can be claimed now; false: nothing.
@@ -84,12 +88,9 @@ func (e *Engine[V]) claimMore() {
 	if !ok {
 		return
 	}
-	t, within := &taking{Claim: c}, watchdog
-	if len(e.takings) > 0 {
-		within = besideFor
-	}
+	t := &taking{Claim: c, began: e.now}
 	var ctx context.Context
-	ctx, t.stop = context.WithTimeout(e.intake, within)
+	ctx, t.stop = context.WithTimeout(e.intake, e.patience())
 	e.takings = append(e.takings, t)
 	e.beside(func() func() {
 		js, err := e.Claim(ctx, c)
@@ -101,9 +102,24 @@ func (e *Engine[V]) claimMore() {
 				e.claimFailed("claim messages", err)
 				return
 			}
+			if len(js) == 0 {
+				e.looked = t.began
+			}
 			e.arrive(js)
 		}
 	})
+}
+
+// patience returns how long the next claim waits for messages. An idle worker does not end by the clock alone: a store that is
+// slow to answer may have a message, and one that is asked seldom may have got one since.
+func (e *Engine[V]) patience() time.Duration {
+	switch idle := e.Limits.Idle; {
+	case len(e.takings) > 0:
+		return besideFor
+	case idle > 0:
+		return min(watchdog, max(lastLook, e.idleSince.Add(idle).Sub(e.now)))
+	}
+	return watchdog
 }
 
 // taken notes that a claim is over. One that was filled leaves more to claim, most likely.

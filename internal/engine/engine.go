@@ -160,6 +160,7 @@ type Engine[V any] struct {
 
 	started, failures   int
 	idleSince, memoryAt time.Time
+	looked              time.Time // the last claim began that found nothing
 }
 
 // New returns an engine that is to be run once.

@@ -109,6 +109,37 @@ func TestIdleCountsFromWhenTheStoreKnowsTheWorker(t *testing.T) {
 	})
 }
 
+// The store needs longer for a look than the worker may be idle: that nothing is there yet does not mean that there is nothing.
+func TestIdleIsWhoHasLooked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		done, looks := 0, 0
+		e := endless(Limits{Idle: 100 * time.Millisecond}, func(*Job[int]) { done++ })
+		e.Exchange = nil
+		took := time.Now()
+		e.Claim = func(ctx context.Context, _ Claim) ([]*Job[int], error) {
+			switch looks++; looks {
+			case 1: // a look is not interrupted
+				time.Sleep(time.Second)
+				return []*Job[int]{{Value: 1, Queue: "q", Lease: time.Now().Add(time.Minute)}}, nil
+			case 2, 4: // a look that finds nothing; the next one would be much later
+				took = time.Now()
+				<-ctx.Done()
+				return nil, ctx.Err()
+			case 3: // there was something after it
+				return []*Job[int]{{Value: 2, Queue: "q", Lease: time.Now().Add(time.Minute)}}, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		if stuck, err := e.Run(t.Context()); err != nil || stuck != nil || done != 2 || looks != 5 {
+			t.Errorf("%d jobs done, %d claims, %v, %v", done, looks, stuck, err)
+		}
+		if idle := time.Since(took); idle < 100*time.Millisecond || idle > 200*time.Millisecond {
+			t.Errorf("the worker ended %v after it had looked", idle)
+		}
+	})
+}
+
 func TestPausesGrow(t *testing.T) {
 	for fails, most := range map[int]time.Duration{1: 50 * time.Millisecond, 2: 100 * time.Millisecond, 6: 1600 * time.Millisecond, 7: 2 * time.Second, 1e6: 2 * time.Second} {
 		for range 100 {

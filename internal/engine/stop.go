@@ -74,7 +74,7 @@ func (e *Engine[V]) checkLimits() {
 		reached = "failures"
 	case l.Time > 0 && e.due(e.began.Add(l.Time)):
 		reached = "time"
-	case l.Idle > 0 && e.due(e.idleSince.Add(l.Idle)):
+	case l.Idle > 0 && e.due(e.idleSince.Add(l.Idle)) && !e.looked.Before(e.idleSince.Add(l.Idle)):
 		reached = "idle"
 	case l.Memory > 0 && e.memoryOver(l.Memory):
 		reached = "memory"
