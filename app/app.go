@@ -80,7 +80,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	a.Bus.Routes = append(a.routes(), a.Bus.Routes...)
 	a.Bus.MaxBody = cmp.Or(c.BodyLimit, a.Bus.MaxBody)
 	a.Worker = a.newWorker(c.Transport)
-	if a.Scheduler, err = newScheduler(a.Bus, opts); err != nil {
+	if a.Scheduler, err = newScheduler(a.Bus, opts, c); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	return a, nil

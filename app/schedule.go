@@ -6,32 +6,57 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/goccy/go-yaml"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/internal/errtext"
 	"github.com/symphony-messenger/symphony/schedule"
 )
 
 // newScheduler makes the scheduler of a process: none when the store keeps no schedules.
-func newScheduler(bus *symphony.Bus, opts Options) (*schedule.Scheduler, error) {
+func newScheduler(bus *symphony.Bus, opts Options, c *config.Config) (*schedule.Scheduler, error) {
 	if _, ok := symphony.As[schedule.Store](bus.Transport); !ok {
-		if opts.Schedules != nil {
+		if opts.Schedules != nil || c.Schedules != "" {
 			return nil, fmt.Errorf("add the schedules: %w: schedules", symphony.ErrUnsupported)
 		}
 		return nil, nil
 	}
 	s := &schedule.Scheduler{Bus: bus, Logger: opts.Logger}
-	if opts.Schedules == nil {
-		return s, nil
+	if opts.Schedules != nil {
+		s.Owner = bus.Owner
+		if err := opts.Schedules(s); err != nil {
+			return nil, fmt.Errorf("add the schedules: %w", err)
+		}
 	}
-	s.Owner = bus.Owner
-	if err := opts.Schedules(s); err != nil {
-		return nil, fmt.Errorf("add the schedules: %w", err)
+	if c.Schedules != "" {
+		if err := declareFile(s, c.Schedules); err != nil {
+			return nil, &config.Error{Problems: []config.Problem{{Origin: c.SchedulesFrom, Key: "schedules", Text: err.Error()}}}
+		}
 	}
 	return s, nil
+}
+
+// declareFile declares the schedules of a file.
+func declareFile(s *schedule.Scheduler, path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	f, err := ReadSchedules(data)
+	if err == nil && f.Owner == "" {
+		err = errors.New("it has no owner: write owner: NAME")
+	}
+	if err == nil {
+		err = s.Declare(f.Owner, f.Schedules)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
 }
 
 // schedulesBeside runs the scheduler for as long as work takes. When it cannot work at all, work ends too.

@@ -3,12 +3,15 @@ package app_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/app"
+	"github.com/symphony-messenger/symphony/app/config"
 	"github.com/symphony-messenger/symphony/schedule"
 )
 
@@ -55,6 +58,51 @@ func TestScheduleOfAnother(t *testing.T) {
 	err := a.Run(t.Context())
 	if _, ok := errors.AsType[*schedule.OwnedError](err); !ok {
 		t.Errorf("Run: %v, want an *OwnedError", err)
+	}
+}
+
+// TestScheduleFile: a process declares the schedules of the file that its configuration names, and says where a wrong one is named.
+func TestScheduleFile(t *testing.T) {
+	dir := t.TempDir()
+	load := func(schedules string) *config.Config {
+		t.Helper()
+		file, list := filepath.Join(dir, "symphony.yaml"), filepath.Join(dir, "schedules.yaml")
+		text := "transports: {main: 'sqlite://" + filepath.Join(dir, "queue.db") + "'}\nroutes: {greeting: {queue: hellos}}\nschedules: " + list + "\n"
+		if err := errors.Join(os.WriteFile(file, []byte(text), 0o600), os.WriteFile(list, []byte(schedules), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.Load(config.Sources{File: file, Lookup: func(string) (string, bool) { return "", false }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	a := migrated(t, app.Options{Config: load("owner: billing\nschedules:\n- {name: hello, every: 1h, message: {type: greeting}}\n")})
+	a.Start(t.Context())
+	manager := &schedule.Manager{Bus: a.Bus}
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		e, err := manager.Find(t.Context(), "hello")
+		if err == nil {
+			if e.Owner != "billing" || e.Message.Queue != "hellos" {
+				t.Errorf("owner %q, queue %q", e.Owner, e.Message.Queue)
+			}
+			break
+		}
+		if !errors.Is(err, schedule.ErrNotFound) || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Stop(); err != nil {
+		t.Error(err)
+	}
+	for text, want := range map[string]string{
+		"schedules: []\n": "it has no owner",
+		"owner: billing\nschedules:\n- {name: hello, every: 1ns, message: {type: greeting}}\n": "at least 1s",
+	} {
+		_, err := app.New(t.Context(), app.Options{Config: load(text)})
+		if _, ok := errors.AsType[*config.Error](err); !ok || !strings.Contains(err.Error(), "symphony.yaml:3:12: schedules: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want one with its place and %q", text, err, want)
+		}
 	}
 }
 

@@ -118,6 +118,15 @@ The exit code is 2 when something is wrong; every problem is shown with its plac
 			if len(wrong) > 0 {
 				return &config.Error{Problems: wrong}
 			}
+			if c.Schedules != "" { // they are read with the routes that their messages take
+				a, err := app.New(cmd.Context(), app.Options{Config: c, Logger: s.log})
+				if err != nil {
+					return err
+				}
+				if err := a.Stop(); err != nil {
+					return err
+				}
+			}
 			if path == "" {
 				s.note("there is no configuration file; the environment is right")
 				return nil

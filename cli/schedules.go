@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/app"
 	"github.com/symphony-messenger/symphony/schedule"
 	"github.com/symphony-messenger/symphony/schedule/cron"
 )
@@ -40,6 +41,32 @@ func (s *session) withSchedules(ctx context.Context, fn func(m *schedule.Manager
 	return s.withStore(ctx, func(t symphony.Transport) error {
 		return fn(&schedule.Manager{Bus: &symphony.Bus{Transport: t, MaxBody: s.config.BodyLimit, Logger: s.log}})
 	})
+}
+
+// withDeclaring is withSchedules for what is declared: its messages are prepared by the routes of the configuration and of the program, as those are
+// that workers declare.
+func (s *session) withDeclaring(ctx context.Context, fn func(m *schedule.Manager) error) (err error) {
+	opts := s.opts
+	c, err := s.configure("")
+	if err != nil {
+		return err
+	}
+	chosen, err := s.shared(c)
+	if err != nil {
+		return err
+	}
+	if chosen.Name != c.Transport { // routes are about the default one
+		return s.withSchedules(ctx, fn)
+	}
+	alone := *c
+	alone.Schedules = ""
+	opts.Config, opts.Schedules, opts.Logger = &alone, nil, s.log
+	a, err := app.New(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Stop()) }()
+	return fn(&schedule.Manager{Bus: a.Bus})
 }
 
 // judgeSchedule is judge for errors about schedules.

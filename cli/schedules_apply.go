@@ -18,9 +18,10 @@ func (s *session) schedulesApply() *cobra.Command {
 	var owner string
 	var dryRun bool
 	c := &cobra.Command{
-		Use: "apply FILE", Short: "Make the schedules of an owner those of a file", Args: s.arguments(1, 1),
+		Use: "apply [FILE]", Short: "Make the schedules of an owner those of a file", Args: s.arguments(0, 1),
 		Long: `Make the schedules of an owner those of a file (- for standard input), in YAML or
-JSON:
+JSON. Without FILE it is the one that "schedules" in the configuration names, which
+workers apply as well when they start:
 
   owner: billing
   schedules:
@@ -34,9 +35,13 @@ JSON:
 
 New ones are added, those whose declaration has changed are changed, and those of
 the owner that are not in the file are dropped: they fire no more. The schedules of
-other owners are not touched.`,
+other owners are not touched. Routes apply to the messages, as to any dispatch.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := s.readSchedules(args[0])
+			path, err := s.scheduleFile(args)
+			if err != nil {
+				return err
+			}
+			f, err := s.readSchedules(path)
 			if err != nil {
 				return err
 			}
@@ -46,7 +51,7 @@ other owners are not touched.`,
 			if f.Owner = cmp.Or(owner, f.Owner); f.Owner == "" {
 				return s.usage("say --owner NAME, or owner: NAME in the file", "whose schedules are these?")
 			}
-			return s.withSchedules(cmd.Context(), func(m *schedule.Manager) error {
+			return s.withDeclaring(cmd.Context(), func(m *schedule.Manager) error {
 				applied, err := m.Apply(cmd.Context(), f.Owner, f.Schedules, dryRun)
 				if err != nil {
 					return err
@@ -67,6 +72,21 @@ other owners are not touched.`,
 	c.Flags().StringVar(&owner, "owner", "", "whose schedules these are; all others of this owner are dropped")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "say what would change, and change nothing")
 	return c
+}
+
+// scheduleFile is the file that apply is about.
+func (s *session) scheduleFile(args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	c, err := s.configure("")
+	if err == nil && c.Schedules == "" {
+		err = s.usage("say FILE, or schedules: FILE in the configuration", "which schedules?")
+	}
+	if err != nil {
+		return "", err
+	}
+	return c.Schedules, nil
 }
 
 func appliedWord(a schedule.Action, dry bool) string {

@@ -116,7 +116,7 @@ func (s *session) importSchedules(cmd *cobra.Command, name string, f importFlags
 	for i := range im.Jobs {
 		declared[i] = declaredBy(&im.Jobs[i], f)
 	}
-	return s.withSchedules(cmd.Context(), func(m *schedule.Manager) error {
+	return s.withDeclaring(cmd.Context(), func(m *schedule.Manager) error {
 		applied, err := m.Merge(cmd.Context(), f.owner, declared, f.dryRun)
 		if err != nil {
 			return err

@@ -27,7 +27,14 @@ type Scheduler struct {
 	Logger *slog.Logger  // nil: that of the bus
 
 	declared []Schedule
+	lists    []declaration
 	errs     []error
+}
+
+// A declaration is the schedules of one owner.
+type declaration struct {
+	owner     string
+	schedules []Schedule
 }
 
 // Add declares a schedule, which Run puts into the store. Its message is encoded now, as a dispatch would: by the routes and the
@@ -59,6 +66,23 @@ func (s *Scheduler) Add(name string, t Trigger, m symphony.Message, opts ...Opti
 	return nil
 }
 
+// Declare declares all schedules of another owner, such as those of a file, which Run puts into the store as [Manager.Apply] does: what the owner has
+// in the store and not in the list is dropped. Their messages are prepared as those of Add are, but for the sending middleware, which sees
+// messages of Go only. Declare returns an error for what is refused, and Run returns it again. The list must not change any more.
+func (s *Scheduler) Declare(owner string, all []Schedule) error {
+	err := new(application).take(context.Background(), s.Bus, owner, all)
+	if err == nil && slices.ContainsFunc(s.lists, func(d declaration) bool { return d.owner == owner }) {
+		err = invalid("owner of schedules", owner, "declared once")
+	}
+	if err != nil {
+		err = fmt.Errorf("declare schedules of %.80s: %w", owner, err)
+		s.errs = append(s.errs, err)
+		return err
+	}
+	s.lists = append(s.lists, declaration{owner, all})
+	return nil
+}
+
 func (s *Scheduler) owner() string {
 	if s.Owner == "" && s.Bus != nil {
 		return s.Bus.Owner
@@ -66,7 +90,7 @@ func (s *Scheduler) owner() string {
 	return s.Owner
 }
 
-// Run applies what Add has declared, see [Manager.Apply], and then fires schedules until ctx ends. A store that cannot be reached is tried again
+// Run applies what Add and Declare have declared, see [Manager.Apply], and then fires schedules until ctx ends. A store that cannot be reached is tried again
 // and again, with growing pauses of at most 2 s and at most one line a second in the log. Run returns an error only for a scheduler that cannot
 // work at all, before it has fired anything: for what Add refused, a store that keeps no schedules or is not
 // migrated, and names that belong to another owner. Else it returns nil, and nothing it started goes on.
@@ -139,6 +163,13 @@ func (s *Scheduler) newRun() (*scheduling, error) {
 	if r.Owner == "" && len(s.declared) > 0 {
 		r.Owner = s.Bus.Owner
 	}
+	r.lists = s.lists
+	if r.Owner != "" {
+		r.lists = append([]declaration{{r.Owner, s.declared}}, s.lists...)
+		if slices.ContainsFunc(s.lists, func(d declaration) bool { return d.owner == r.Owner }) {
+			return nil, invalid("owner of a list of schedules", r.Owner, "another than that of the scheduler: each would drop what the other declares")
+		}
+	}
 	for _, d := range s.declared {
 		if d.trigger != nil {
 			r.custom[d.Name] = d.trigger
@@ -149,15 +180,21 @@ func (s *Scheduler) newRun() (*scheduling, error) {
 
 // apply puts what is declared into the store.
 func (r *scheduling) apply(ctx context.Context) error {
-	if r.Owner == "" && len(r.declared) == 0 {
-		return nil
+	for _, d := range r.lists {
+		if err := r.applyList(ctx, d); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (r *scheduling) applyList(ctx context.Context, d declaration) error {
 	for fails := 0; ; fails++ {
-		applied, err := (&Manager{Bus: r.Bus}).Apply(ctx, r.Owner, r.declared, false)
+		applied, err := (&Manager{Bus: r.Bus}).Apply(ctx, d.owner, d.schedules, false)
 		if err == nil {
 			for _, a := range applied {
 				if a.Action != Unchanged {
-					r.Logger.Info("schedule "+string(a.Action), "schedule", a.Name, "owner", r.Owner, "fields", a.Fields)
+					r.Logger.Info("schedule "+string(a.Action), "schedule", a.Name, "owner", d.owner, "fields", a.Fields)
 				}
 			}
 			return nil

@@ -38,6 +38,90 @@ func running(ctx context.Context, f func(context.Context) error) (stop func() er
 	return func() error { cancel(); return <-done }
 }
 
+// TestDeclare: a scheduler declares lists of other owners beside its own schedules, and each list is of its owner only.
+func TestDeclare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &symphony.Bus{
+			Transport: &memory.Transport{}, Logger: slog.New(slog.DiscardHandler),
+			Routes: []symphony.Route{{Type: "poll", Queue: "polls"}},
+		}
+		manager := &schedule.Manager{Bus: bus}
+		list := func(names ...string) (all []schedule.Schedule) {
+			for _, name := range names {
+				all = append(all, schedule.Schedule{Name: name, Kind: schedule.KindInterval, Expression: "1h", Message: schedule.Message{Type: "poll"}})
+			}
+			return all
+		}
+		run := func(s *schedule.Scheduler) {
+			t.Helper()
+			stop := running(t.Context(), s.Run)
+			time.Sleep(time.Second)
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first := &schedule.Scheduler{Bus: bus, Owner: "shop"}
+		if err := errors.Join(first.Add("report", schedule.Every(time.Hour), report{3}), first.Declare("billing", list("a", "b")), first.Declare("mail", list("c"))); err != nil {
+			t.Fatal(err)
+		}
+		run(first)
+		second := &schedule.Scheduler{Bus: bus} // declares nothing itself
+		if err := second.Declare("billing", list("a")); err != nil {
+			t.Fatal(err)
+		}
+		run(second)
+		all, err := manager.List(t.Context(), schedule.Query{Dropped: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range all {
+			got = append(got, fmt.Sprintf("%s of %s to %s, dropped %t", e.Name, e.Owner, e.Message.Queue, !e.DroppedAt.IsZero()))
+		}
+		want := []string{
+			"a of billing to polls, dropped false", "b of billing to polls, dropped true", "c of mail to polls, dropped false",
+			"report of shop to slow, dropped false",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the store has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// TestDeclareRefuses: what is wrong with a list is said where it is declared, and by Run.
+func TestDeclareRefuses(t *testing.T) {
+	bus := &symphony.Bus{Transport: &memory.Transport{}, Logger: slog.New(slog.DiscardHandler)}
+	one := schedule.Schedule{Name: "a", Kind: schedule.KindInterval, Expression: "1h", Message: schedule.Message{Type: "poll"}}
+	wrong := one
+	wrong.Expression = "1ns"
+	for name, c := range map[string]struct {
+		declare func(s *schedule.Scheduler) error
+		want    string
+	}{
+		"a wrong interval": {func(s *schedule.Scheduler) error { return s.Declare("billing", []schedule.Schedule{wrong}) }, "at least 1s"},
+		"no owner":         {func(s *schedule.Scheduler) error { return s.Declare("", []schedule.Schedule{one}) }, "owner"},
+		"twice": {func(s *schedule.Scheduler) error {
+			return errors.Join(s.Declare("billing", nil), s.Declare("billing", []schedule.Schedule{one}))
+		}, "declared once"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &schedule.Scheduler{Bus: bus}
+			for what, err := range map[string]error{"Declare": c.declare(s), "Run": s.Run(t.Context())} {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%s: %v, want one with %q", what, err, c.want)
+				}
+			}
+		})
+	}
+	both := &schedule.Scheduler{Bus: bus, Owner: "billing"}
+	if err := errors.Join(both.Declare("billing", []schedule.Schedule{one})); err != nil {
+		t.Fatal(err)
+	}
+	if err := both.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "each would drop what the other declares") {
+		t.Errorf("one owner in two places: %v", err)
+	}
+}
+
 // TestDay: for a day, three schedulers and a worker fire and handle every tick on time, and only then.
 func TestDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -35,6 +35,7 @@ func (b *builder) build() *Config {
 	c.Retry, _ = b.retry(c.Retry, nil)
 	c.Worker = b.worker()
 	c.BodyLimit = b.bodyLimit()
+	c.Schedules, c.SchedulesFrom = get(b, "", "schedules"), b.byKey["schedules"].origin
 	c.Log = Log{Level: get(b, "", "log", "level"), Format: get(b, "text", "log", "format")}
 	for _, name := range b.order["transports"] {
 		c.Transports = append(c.Transports, b.transport(c, name))
@@ -229,7 +230,7 @@ func (b *builder) handler(c *Config, typ string) Handler {
 }
 
 // sections are the first parts of keys in the order in which settings are listed.
-var sections = []string{"transport", "transports", "history", "retry", "body_limit", "routes", "handlers", "worker", "log"}
+var sections = []string{"transport", "transports", "history", "retry", "body_limit", "routes", "handlers", "schedules", "worker", "log"}
 
 // settings lists what is in force: section by section, in them transport by transport and so on as in the file.
 func (b *builder) settings(c *Config) {

@@ -18,10 +18,13 @@ type Config struct {
 	Transports []Transport // in the order of the file; that one is among them, unless there is no DSN at all
 	Routes     []Route
 	Handlers   []Handler
+	Schedules  string // path of a file of schedules; "": none
 	Worker     Worker
 	Retry      Retry // of handlers, where neither transport nor queue nor handler say otherwise
 	BodyLimit  int   // bytes; 0: the bus's own default
 	Log        Log
+
+	SchedulesFrom Origin // of Schedules
 
 	settings []Setting
 	notes    []string

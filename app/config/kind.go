@@ -51,6 +51,7 @@ var (
 		return s, nil
 	}}
 	commands   = kind{name: "command", parse: texts.parse}
+	paths      = kind{name: "path", parse: texts.parse}
 	groups     = stamped("text", text, symphony.Group)
 	priorities = stamped("number", whole, symphony.Priority)
 	wholes     = stamped("number", whole, symphony.MaxRetries)

@@ -44,6 +44,7 @@ func Keys() []Key {
 		{"handlers.*.exec", "", "", "the command that handles messages of the type, as with `consume --exec`", commands},
 		{"handlers.*.timeout", "", "", "of each attempt", durations(true)},
 		{"handlers.*.at_most", "", "", "at once in one worker", counts},
+		{"schedules", "", "", "the file of the schedules that workers declare and `schedules apply` applies, see [schedules](schedules.md)", paths},
 		{"worker.name", "", "", "for people; the host's name if none is given", texts},
 		{"worker.concurrency", "", "10", "handlers at once, for each transport", counts},
 		{"worker.lease", "", "30s", "how long a message is out of sight when its worker dies", durations(true)},

@@ -16,7 +16,7 @@ func TestWrong(t *testing.T) {
 		// Keys.
 		{main + "worker: {concurency: 5}\n", "symphony.yaml:2:10: worker.concurency: unknown key | did you mean concurrency?"},
 		{main + "wroker: {concurrency: 5}\n", "symphony.yaml:2:1: wroker: unknown key | did you mean worker?"},
-		{main + "xyzzy: 1\n", "symphony.yaml:2:1: xyzzy: unknown key | known are transport, transports, history, routes, handlers, worker, body_limit, log, retry"},
+		{main + "xyzzy: 1\n", "symphony.yaml:2:1: xyzzy: unknown key | known are transport, transports, history, routes, handlers, schedules, worker, body_limit, log, retry"},
 		{main + "worker:\n  limits:\n    message: 5\n", "symphony.yaml:4:5: worker.limits.message: unknown key | did you mean messages?"},
 		{main + "retry: {maximum: 1, dealy: 2s}\n", "symphony.yaml:2:9: retry.maximum: unknown key | known are max, delay, multiplier, cap, jitter\nsymphony.yaml:2:21: retry.dealy: unknown key | did you mean delay?"},
 		{"transports:\n  main:\n    dsn: sqlite://q.db\n    queue: {}\n", "symphony.yaml:4:5: transports.main.queue: unknown key | did you mean queues?"},
