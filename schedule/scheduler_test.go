@@ -264,6 +264,43 @@ func TestCustomTrigger(t *testing.T) {
 	})
 }
 
+// touchy is a trigger that panics for what comes after a time.
+type touchy struct{ until time.Time }
+
+func (t touchy) Next(after time.Time) time.Time {
+	if after.After(t.until) {
+		panic("what now?")
+	}
+	return after.Truncate(time.Minute).Add(time.Minute)
+}
+
+// TestTriggerPanics: a trigger that panics is an error of its schedule; others fire.
+func TestTriggerPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &symphony.Bus{Transport: &memory.Transport{}, Logger: slog.New(slog.DiscardHandler)}
+		s := &schedule.Scheduler{Bus: bus, Owner: "shop"}
+		for name, trigger := range map[string]schedule.Trigger{"touchy": touchy{time.Now().Add(2 * time.Minute)}, "steady": schedule.Every(time.Minute)} {
+			if err := s.Add(name, trigger, symphony.Raw{Type: "t", Body: []byte("{}")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop := running(t.Context(), s.Run)
+		time.Sleep(10*time.Minute + time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		m := &schedule.Manager{Bus: bus}
+		steady, err := m.Find(t.Context(), "steady")
+		if err != nil || steady.RunCount != 10 {
+			t.Errorf("the other one fired %d times of 10; %v", steady.RunCount, err)
+		}
+		broken, err := m.Find(t.Context(), "touchy")
+		if err != nil || !strings.Contains(broken.LastError, "its trigger panicked when asked for the first tick after 2000-01-01T00:0") || !strings.Contains(broken.LastError, "what now?") {
+			t.Errorf("the error of the schedule is %q; %v", broken.LastError, err)
+		}
+	})
+}
+
 // TestTwoOwners: a program whose name is taken does not start, and says whose it is.
 func TestTwoOwners(t *testing.T) {
 	store := &memory.Transport{}

@@ -16,7 +16,7 @@ import (
 // alone, so that all of them agree. If it is a fmt.Stringer, people see what it says.
 type Trigger interface {
 	// Next returns the first tick after a time, later than that, or the zero time when there is none any more. It must not block,
-	// and may be called concurrently.
+	// and may be called concurrently. When it panics, its schedule is passed over for a minute and shows the error.
 	Next(after time.Time) time.Time
 }
 
@@ -199,9 +199,9 @@ func (c *calendar) next(after time.Time) (time.Time, error) {
 		after = c.from.Add(-time.Nanosecond)
 	}
 	for {
-		t := c.trigger.Next(after)
-		if t.IsZero() {
-			return time.Time{}, nil
+		t, err := c.ask(after)
+		if err != nil || t.IsZero() {
+			return time.Time{}, err
 		}
 		if !t.After(after) {
 			return time.Time{}, fmt.Errorf("its trigger says that the first tick after %s is %s", show(after), show(t))
@@ -216,6 +216,16 @@ func (c *calendar) next(after time.Time) (time.Time, error) {
 		}
 		after = end.Add(-time.Nanosecond)
 	}
+}
+
+// ask returns what the trigger says. One in Go that panics is the trouble of its schedule, not of all others.
+func (c *calendar) ask(after time.Time) (t time.Time, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("its trigger panicked when asked for the first tick after %s: %v", show(after), v)
+		}
+	}()
+	return c.trigger.Next(after), nil
 }
 
 // excluded returns the end of a period that t is in; zero: it is in none.
