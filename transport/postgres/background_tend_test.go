@@ -140,6 +140,39 @@ func TestClose(t *testing.T) {
 			t.Error("a second Close:", err)
 		}
 	})
+	t.Run("while the network is gone", func(t *testing.T) {
+		t.Parallel()
+		proxy, dsn := throughProxy(t, pgtest.DSN(t))
+		store := openDSNOnly(t, dsn, &Options{Logger: slog.New(slog.DiscardHandler)})
+		if _, err := store.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		received := make(chan error, 1)
+		go func() { _, err := store.Receive(ctx, claimFor("w", 1)); received <- err }()
+		if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a", func(e *symphony.Envelope) { e.Queue = "other" })}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the transport listens", 30*time.Second, func() bool {
+			listening := 0
+			proxy.each(func(l *wireLink) {
+				if l.listening.Load() {
+					listening++
+				}
+			})
+			return listening > 0
+		})
+		proxy.each(func(l *wireLink) { l.freeze.Do(func() { close(l.frozen) }) })
+		cancel()
+		begun := time.Now()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(begun); d > 8*time.Second {
+			t.Errorf("Close took %v", d)
+		}
+		<-received
+	})
 	t.Run("with an open transaction", func(t *testing.T) {
 		t.Parallel()
 		store := openDSNOnly(t, pgtest.DSN(t), nil)

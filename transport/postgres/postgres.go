@@ -191,11 +191,14 @@ func (t *Transport) Close() error {
 	t.once.Do(func() {
 		close(t.closing)
 		t.service.stop()
+		var own sync.WaitGroup
 		for _, p := range []*conns{t.work, t.upkeep, t.sending} {
 			if p != nil {
-				p.Close()
+				// Connections on which a statement was interrupted stay open for 15 s if no answer comes: nobody waits for that.
+				own.Go(func() { _ = closeWithin(p.Pool, 2*time.Second) })
 			}
 		}
+		own.Wait()
 		if t.users != nil && !t.service.borrowed {
 			err = closeWithin(t.users, 10*time.Second)
 		}
