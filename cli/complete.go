@@ -18,7 +18,7 @@ import (
 )
 
 // completeWithin is how long the shell may wait for words from a store.
-const completeWithin = 300 * time.Millisecond
+const completeWithin = time.Second
 
 // words are what can be completed from the configuration and the store.
 type words struct{ transports, queues, types []string }

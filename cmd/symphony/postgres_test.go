@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,8 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: sql query")
 	}
-	err := printFirst(ts, args[0])
+	rows, err := query(ts, args[0])
+	fmt.Fprint(ts.Stdout(), rows)
 	switch {
 	case err == nil && neg:
 		ts.Fatalf("the query has succeeded")
@@ -45,22 +47,24 @@ func runSQL(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func printFirst(ts *testscript.TestScript, query string) error {
+// query returns the first column, a line a row. Rows that came before an error are there as well.
+func query(ts *testscript.TestScript, query string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, ts.Getenv("SERVER"))
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer conn.Close(ctx)
 	// Answers come as text, as psql shows them.
 	rows, err := conn.Query(ctx, query, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer rows.Close()
+	var all strings.Builder
 	for rows.Next() {
-		fmt.Fprintf(ts.Stdout(), "%s\n", rows.RawValues()[0])
+		fmt.Fprintf(&all, "%s\n", rows.RawValues()[0])
 	}
-	return rows.Err()
+	return all.String(), rows.Err()
 }

@@ -62,7 +62,7 @@ func shop() {
 //
 //	exits N PROGRAM ARG…      run PROGRAM, which must end with exit code N
 //	capture NAME              set $NAME to the standard output of the command before
-//	waitfor REGEXP PROGRAM …  repeat PROGRAM until its standard output matches
+//	waitfor REGEXP PROGRAM …  repeat PROGRAM until its standard output matches; on PostgreSQL also waitfor REGEXP sql QUERY
 //	signal TERM|INT           send a signal to the program in the background
 //
 // and the condition [sqlite]. On PostgreSQL there are $SERVER, the DSN without the option schema, $SCHEMA, and
@@ -144,8 +144,14 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		err := ts.Exec(args[1], args[2:]...)
-		if err == nil && re.MatchString(ts.ReadFile("stdout")) {
+		var out string
+		var err error
+		if args[1] == "sql" {
+			out, err = query(ts, strings.Join(args[2:], " "))
+		} else if err = ts.Exec(args[1], args[2:]...); err == nil {
+			out = ts.ReadFile("stdout")
+		}
+		if err == nil && re.MatchString(out) {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -14,12 +14,12 @@ func TestFaultyStore(t *testing.T) {
 	for _, store := range stores() {
 		t.Run(store, func(t *testing.T) {
 			t.Parallel()
-			r, _, err := runTest(t, config{store: store, jobs: 400, workers: 3, lease: 500 * time.Millisecond, seed: 21, faults: 0.08})
+			r, _, err := runTest(t, config{store: store, jobs: 1200, workers: 3, lease: 500 * time.Millisecond, seed: 21, faults: 0.08})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Jobs < 300 {
-				t.Errorf("%+v, want about 400 jobs", r.Figures)
+			if r.Jobs < 900 {
+				t.Errorf("%+v, want about 1200 jobs", r.Figures)
 			}
 			for _, fault := range []string{"before", "after", "late"} {
 				n := 0 // of calls of workers
