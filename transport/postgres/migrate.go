@@ -20,14 +20,17 @@ import (
 // with each migration: a program refuses a schema whose oldest compatible version is newer than its own.
 const oldestCompatible = 5
 
+// stepFiles are the migrations of this release in order: their names sort so, and the number of the last one is how many there are.
+func stepFiles() ([]string, error) { return fs.Glob(schemaFiles, "schema/*.sql") }
+
 // steps returns the migrations of this release in order, for the schema of d.
 func (d *dialect) steps() ([]monitor.Migration, error) {
-	files, err := fs.Glob(schemaFiles, "schema/*.sql")
+	files, err := stepFiles()
 	if err != nil {
 		return nil, err
 	}
 	var all []monitor.Migration
-	for i, file := range files { // sorted by name
+	for i, file := range files {
 		text, err := schemaFiles.ReadFile(file)
 		if err != nil {
 			return nil, err
@@ -58,7 +61,7 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	var applied []monitor.Migration
 	for _, m := range all {
 		err := pgx.BeginFunc(ctx, t.work, func(tx pgx.Tx) error {
-			done, err := t.begin(ctx, tx)
+			done, err := t.begin(ctx, tx, len(all))
 			if err != nil || len(done) >= m.Version {
 				return err
 			}
@@ -87,8 +90,8 @@ values ($1, $2, clock_timestamp(), $3) returning applied_at`), m.Version, m.Name
 }
 
 // begin waits for other migrators, makes sure that there is a list of what they did, and returns when each step was applied. It refuses
-// a schema that is too new.
-func (t *Transport) begin(ctx context.Context, tx pgx.Tx) ([]time.Time, error) {
+// a schema that is too new for a program whose newest step is newest.
+func (t *Transport) begin(ctx context.Context, tx pgx.Tx, newest int) ([]time.Time, error) {
 	// By hash of the name: others wait as long as they like, but no table lock of ours holds up who works meanwhile.
 	for _, text := range []string{
 		"select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('symphony migrate ' || pg_catalog.current_database() || '" + t.sql.schema + "', 0))",
@@ -129,21 +132,18 @@ exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oi
 			return nil, err
 		}
 		times = append(times, at.UTC())
-		if err := t.sql.tooNew(version, oldest); err != nil {
+		if err := tooNew(version, oldest, newest); err != nil {
 			return nil, err
 		}
 	}
 	return times, rows.Err()
 }
 
-func (d *dialect) tooNew(version, oldest int) error {
-	all, err := d.steps()
-	if err != nil {
-		return err
-	}
-	if oldest > len(all) {
+// tooNew refuses a schema that a program whose newest step is newest cannot use.
+func tooNew(version, oldest, newest int) error {
+	if oldest > newest {
 		return fmt.Errorf("%w: its version is %d, which needs a program of version %d or later; this one is of version %d",
-			symphony.ErrSchemaTooNew, version, oldest, len(all))
+			symphony.ErrSchemaTooNew, version, oldest, newest)
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func (t *Transport) check(ctx context.Context) error {
 	if t.schema.usable.Load() {
 		return nil
 	}
-	all, err := t.sql.steps()
+	files, err := stepFiles()
 	if err != nil {
 		return err
 	}
@@ -198,11 +198,11 @@ func (t *Transport) check(ctx context.Context) error {
 	if hidden {
 		return fmt.Errorf("row level security hides all messages of schema %s from the user of the database: grant it the role %[1]s_worker", t.sql.schema)
 	}
-	if err := t.sql.tooNew(version, oldest); err != nil {
+	if err := tooNew(version, oldest, len(files)); err != nil {
 		return err
 	}
-	if version < len(all) {
-		return fmt.Errorf("%w: the version of schema %s is %d, this program needs %d", symphony.ErrNotMigrated, t.sql.schema, version, len(all))
+	if version < len(files) {
+		return fmt.Errorf("%w: the version of schema %s is %d, this program needs %d", symphony.ErrNotMigrated, t.sql.schema, version, len(files))
 	}
 	t.schema.usable.Store(true)
 	return nil

@@ -3,6 +3,7 @@ package postgres
 import (
 	"io/fs"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,31 @@ func TestQueriesPrepare(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// qualified are names in our schema.
+var qualified = regexp.MustCompile(`\bsymphony\.([a-z%])`)
+
+// TestSchemaOfTexts: names get the schema, whatever it is called, and nothing else does.
+func TestSchemaOfTexts(t *testing.T) {
+	d := &dialect{schema: `a"$1`}
+	for text, want := range map[string]string{
+		"":                               "",
+		"symphony.a":                     `"a""$1".a`,
+		"from symphony.a, (symphony.b)":  `from "a""$1".a, ("a""$1".b)`,
+		"format('symphony.%I')":          `format('"a""$1".%I')`,
+		"of symphony. It is symphony.\n": "of symphony. It is symphony.\n",
+		"asymphony.a _symphony.a 1symphony.a Zsymphony.a": "asymphony.a _symphony.a 1symphony.a Zsymphony.a",
+		"symphony.A symphony._a symphony":                 "symphony.A symphony._a symphony",
+		"ü symphony.a üsymphony.a":                        `ü "a""$1".a ü"a""$1".a`,
+	} {
+		if got := d.in(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
+		if got := qualified.ReplaceAllString(text, `"a""$$1".$1`); got != want {
+			t.Errorf("%q: the pattern of these tests makes it %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -137,7 +137,6 @@ func all() []test {
 		sendTests(), contentTests(), orderTests(), queueTests(), delayTests(), countingTests(), verdictTests(), leaseTests(),
 		deadLetterTests(), keyTests(), groupTests(), expiryTests(), cancelTests(), subscriptionTests(), exchangeTests(),
 		concurrencyTests(), findTests(), transactionTests(), modelTests(), scheduleTests(), tickTests(), ownerTests(), manageTests(),
-		concurrencyTests(), findTests(), transactionTests(), modelTests(),
 		searchTests(), changeTests(), pauseTests(), figureTests(), bulkTests(), replaceTests(),
 	} {
 		list = append(list, part...)
