@@ -237,7 +237,7 @@ func TestWorkerMayVacuum(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range hot {
-		inTime(t, table+" was vacuumed", func() bool { // before PostgreSQL 15 that is known later
+		eventually(t, table+" was vacuumed", func() bool { // before PostgreSQL 15 that is known later
 			return one(t, store, c.admin, "select (last_vacuum is not null)::text from pg_stat_all_tables where relid = $1::regclass", store.sql.in("symphony."+table)) == "true"
 		})
 	}
