@@ -312,6 +312,33 @@ func TestVacuum(t *testing.T) {
 	}
 }
 
+// TestFoldedAfterAVacuum: what changed between a fold and the vacuum after it is folded, too.
+func TestFoldedAfterAVacuum(t *testing.T) {
+	store := openTest(t, nil)
+	deltas := func() int {
+		return scalar[int](t, store, "select count(*) from symphony.messenger_stats_deltas")
+	}
+	cancelled := func() {
+		t.Helper()
+		env := sendOne(t, store, nil)
+		if _, err := store.CancelAll(t.Context(), []symphony.ID{env.ID}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := tending{t: store} // the last vacuum was long ago
+	cancelled()
+	if err := g.fold(t.Context()); err != nil || deltas() > 0 {
+		t.Fatal(err, deltas())
+	}
+	cancelled()
+	if err := g.clean(t.Context()); err != nil || g.vacuum == 0 || deltas() == 0 {
+		t.Fatalf("%v; the vacuum took %v, %d changes of counters are there", err, g.vacuum, deltas())
+	}
+	if err := g.fold(t.Context()); err != nil || deltas() > 0 {
+		t.Errorf("%d changes of counters are left: %v", deltas(), err)
+	}
+}
+
 // TestNotTheOwner: a role that may use the tables but not vacuum them is told so once, and works.
 func TestNotTheOwner(t *testing.T) {
 	t.Parallel()
