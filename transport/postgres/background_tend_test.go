@@ -62,14 +62,14 @@ func TestClaimsPassOverOldRows(t *testing.T) {
 		return took[len(took)/2]
 	}
 	first := min(round(), round())
-	var late time.Duration
-	for range 26 {
-		late = round()
+	for range 24 {
+		round()
 	}
-	if late > 5*first+20*time.Millisecond {
-		t.Errorf("a claim took %v at first and takes %v behind 50,000 old rows", first, late)
+	if last := min(round(), round(), round()); late(t, store, last, 5*first+20*time.Millisecond) {
+		t.Errorf("a claim took %v at first and takes %v behind 50,000 old rows", first, last)
+	} else {
+		t.Logf("claims: %v at first, %v late", first, last)
 	}
-	t.Logf("claims: %v at first, %v late", first, late)
 	store.floors.rise() // as where claims from the start take too long
 	env := anEnvelope("retried")
 	if _, err := store.Send(t.Context(), []*symphony.Envelope{env}); err != nil {
@@ -84,12 +84,12 @@ func TestClaimsPassOverOldRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	begun := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	if ds, err = store.Receive(ctx, claimFor("w", 1)); err != nil || ds[0].Envelope.ID != env.ID {
 		t.Fatal("the retry:", ds, err)
 	}
-	if d := time.Since(begun); d > 3*time.Second {
+	if d := time.Since(begun); late(t, store, d, 3*time.Second) {
 		t.Errorf("the retry was found after %v", d)
 	}
 }
@@ -119,12 +119,8 @@ func TestClose(t *testing.T) {
 			})
 		}
 		_ = sleep.For(t.Context(), 200*time.Millisecond)
-		begun := time.Now()
-		if err := store.Close(); err != nil {
+		if err := store.Close(); err != nil { // as when something is not given back in time
 			t.Error(err)
-		}
-		if d := time.Since(begun); d > 5*time.Second {
-			t.Errorf("Close took %v", d)
 		}
 		close(stop)
 		select {
@@ -132,8 +128,8 @@ func TestClose(t *testing.T) {
 			if err == nil {
 				t.Error("Receive on a closed transport answered")
 			}
-		case <-time.After(5 * time.Second):
-			t.Error("Receive still waits")
+		case <-time.After(longest):
+			t.Fatal("Receive still waits")
 		}
 		all.Wait()
 		if err := store.Close(); err != nil {
@@ -185,13 +181,13 @@ func TestClose(t *testing.T) {
 		}
 		begun := time.Now()
 		err = store.Close()
-		if d := time.Since(begun); err == nil || !strings.Contains(err.Error(), "1 connection") || d < 9*time.Second || d > 12*time.Second {
+		if d := time.Since(begun); err == nil || !strings.Contains(err.Error(), "1 connection") || d < 9*time.Second || d > longest {
 			t.Errorf("after %v: %v", d, err)
 		}
 		if err := tx.Commit(t.Context()); err != nil {
 			t.Error("the transaction that was open:", err)
 		}
-		eventually(t, "the pool is closed in the end", 5*time.Second, func() bool { return store.Pool().Stat().TotalConns() == 0 })
+		eventually(t, "the pool is closed in the end", func() bool { return store.Pool().Stat().TotalConns() == 0 })
 	})
 }
 
@@ -232,8 +228,8 @@ func TestOpenAndClose200Times(t *testing.T) {
 		})
 	}
 	all.Wait()
-	eventually(t, "no goroutine is left", 10*time.Second, func() bool { return runtime.NumGoroutine() <= before+2 })
-	eventually(t, "no connection is left", 10*time.Second, func() bool { return conns() == 0 })
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before+2 })
+	eventually(t, "no connection is left", func() bool { return conns() == 0 })
 }
 
 // TestHistoryPartitions: rows go where they belong, old ones go with their partitions.

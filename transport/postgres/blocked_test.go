@@ -44,12 +44,12 @@ func TestSweepPassesOverOpenTransactions(t *testing.T) {
 	}
 	clock.advance(t, time.Minute)
 	claim.Worker = "b"
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	begun := time.Now()
 	ds, err = store.Receive(ctx, claim)
-	if err != nil || len(ds) != 2 || time.Since(begun) > lockWait {
-		t.Fatalf("after %v: %d messages, %v; want 2, without a wait for the transaction", time.Since(begun), len(ds), err)
+	if took := time.Since(begun); err != nil || len(ds) != 2 || late(t, store, took, lockWait) {
+		t.Fatalf("after %v: %d messages, %v; want 2, without a wait for the transaction", took, len(ds), err)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -80,10 +80,10 @@ func TestSendsDoNotWaitForSomebodyElsesKey(t *testing.T) {
 			_, errs[i] = bus.Dispatch(t.Context(), symphony.Raw{Type: "x.y", Body: []byte("{}")}, symphony.IdempotencyKey("k", time.Hour))
 		})
 	}
-	waitUntil(t, func() bool { _, flushes := store.keyed.Waiting(); return flushes == 2 })
+	eventually(t, "two flushes wait for the key", func() bool { _, flushes := store.keyed.Waiting(); return flushes == 2 })
 	begun := time.Now()
 	dispatched(t, bus)
-	if d := time.Since(begun); d > lockWait/2 {
+	if d := time.Since(begun); late(t, store, d, lockWait/2) {
 		t.Errorf("a send without a key took %v", d)
 	}
 	all.Wait()
@@ -113,17 +113,6 @@ func TestSendToNobody(t *testing.T) {
 	}
 }
 
-// waitUntil waits for a state that other goroutines reach.
-func waitUntil(t *testing.T, reached func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !reached(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Error("the state was not reached within 10 s")
-			return
-		}
-	}
-}
-
 // The first member of a group has become due, but somebody has its row locked. The next one waits until it is known what becomes of the first,
 // and runs at once when that has ended.
 func TestGroupsWaitForAMemberThatIsLocked(t *testing.T) {
@@ -147,7 +136,7 @@ func TestGroupsWaitForAMemberThatIsLocked(t *testing.T) {
 			claim := symphony.Claim{Worker: "a", Max: 10, Lease: 30 * time.Second, Queues: []symphony.QueueClaim{{Name: "default"}}}
 			take := func(want ...symphony.ID) {
 				t.Helper()
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), longest)
 				defer cancel()
 				ds, err := store.Receive(ctx, claim)
 				if err != nil || len(ds) != len(want) {

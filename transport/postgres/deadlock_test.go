@@ -96,7 +96,7 @@ func TestGroupsUnderConcurrency(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	stores := []*Transport{openDSN(t, dsn, nil), openDSN(t, dsn, nil)}
 	const groups, members = 8, 40
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	var all sync.WaitGroup
 	for g := range groups {

@@ -294,22 +294,22 @@ func TestRestart(t *testing.T) {
 	some := func(n int) func() bool {
 		return func() bool { mu.Lock(); defer mu.Unlock(); return len(handled) > n }
 	}
-	eventually(t, "handles before the restart", 20*time.Second, some(100))
+	eventually(t, "handles before the restart", some(100))
 	if err := server.Restart(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	back := time.Now()
-	eventually(t, "a job ends after the restart", 20*time.Second, func() bool { return last.Load() > back.UnixNano() })
-	if d := time.Duration(last.Load() - back.UnixNano()); d > 5*time.Second {
+	eventually(t, "a job ends after the restart", func() bool { return last.Load() > back.UnixNano() })
+	if d := time.Duration(last.Load() - back.UnixNano()); late(t, store, d, 5*time.Second) {
 		t.Errorf("the first job ended %v after the server was back", d)
 	}
 	mu.Lock()
 	now := len(handled)
 	mu.Unlock()
-	eventually(t, "more jobs end after the restart", 20*time.Second, some(now+100))
+	eventually(t, "more jobs end after the restart", some(now+100))
 	enough()
 	senders.Wait()
-	eventually(t, "all that was accepted is handled", 30*time.Second, func() bool {
+	eventually(t, "all that was accepted is handled", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		for n := range accepted {

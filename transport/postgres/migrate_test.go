@@ -374,7 +374,7 @@ func TestTwoSchemas(t *testing.T) {
 	mustExec(t, admin, "select tenant_a.wake('of a')")
 	mustExec(t, admin, "select tenant_b.wake('of b')")
 	heard(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	if n, err := listener.WaitForNotification(ctx); err != nil || n.Payload != "of b" {
 		t.Errorf("whoever listens to one schema hears %+v first, %v", n, err)

@@ -16,7 +16,7 @@ func TestHealth(t *testing.T) {
 	conn := adminConn(t, store.config.conn.ConnString())
 	mustExec(t, conn, "set application_name = 'a long report'; begin isolation level repeatable read; select count(*) from pg_class")
 	var h monitor.Health
-	eventually(t, "the long transaction is found", 10*time.Second, func() bool {
+	eventually(t, "the long transaction is found", func() bool {
 		var err error
 		if h, err = store.Health(t.Context()); err != nil {
 			t.Fatal(err)
@@ -66,22 +66,22 @@ func TestPausedTypesAreSetAside(t *testing.T) {
 		return scalar[int](t, store, store.sql.in("select count(*) from symphony.messenger_messages where waiting_for = 'paused'"))
 	}
 	store.service.start()
-	eventually(t, "all are set aside", 20*time.Second, func() bool { return aside() == n })
+	eventually(t, "all are set aside", func() bool { return aside() == n })
 	if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("paused")}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "one that was sent later is, too", 10*time.Second, func() bool { return aside() == n+1 })
+	eventually(t, "one that was sent later is, too", func() bool { return aside() == n+1 })
 	countsAreExact(t, store)
 	if err := store.Resume(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all are back", 20*time.Second, func() bool { return aside() == 0 })
+	eventually(t, "all are back", func() bool { return aside() == 0 })
 	countsAreExact(t, store)
 	if ps, err := store.Pauses(t.Context()); err != nil || len(ps) > 1 || len(ps) == 1 && !ps[0].Resuming {
 		t.Errorf("pauses %+v, %v", ps, err)
 	}
 	mustExec(t, store.work, store.sql.in("update symphony.messenger_pauses set resumed_at = resumed_at - interval '1 hour'"))
-	eventually(t, "the pause is forgotten", 10*time.Second, func() bool {
+	eventually(t, "the pause is forgotten", func() bool {
 		ps, err := store.Pauses(t.Context())
 		return err == nil && len(ps) == 0
 	})

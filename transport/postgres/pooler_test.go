@@ -49,10 +49,16 @@ func TestConformancePooledListening(t *testing.T) {
 // the pooler keeps connections for each.
 func hurried(t *testing.T) string {
 	t.Helper()
+	return poolUser(t, "alter role %[1]s set statement_timeout = '500ms'; grant create on database postgres to %[1]s")
+}
+
+// poolUser makes a user for all stores of a test, and executes a text about it.
+func poolUser(t *testing.T, text string) string {
+	t.Helper()
 	admin := adminOf(t)
 	user := "r" + strings.ReplaceAll(symphony.NewID().String(), "-", "")
 	ctx := context.WithoutCancel(t.Context())
-	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; alter role %[1]s set statement_timeout = '500ms'; grant create on database postgres to %[1]s", user))
+	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; "+text, user))
 	t.Cleanup(func() {
 		if _, err := admin.Exec(ctx, fmt.Sprintf("drop owned by %[1]s; drop role %[1]s", user)); err != nil {
 			t.Error(err)
@@ -60,6 +66,59 @@ func hurried(t *testing.T) string {
 		_ = admin.Close(ctx)
 	})
 	return user
+}
+
+// TestConformancePooledRoles is the suite by way of the pooler, as a user who owns nothing: a worker from PostgreSQL 17 on, see
+// TestConformanceRoles. Policies are about the role that the session of the pooler's has.
+func TestConformancePooledRoles(t *testing.T) {
+	role, user := ordinary(t), poolUser(t, "")
+	transporttest.Run(t, func(tb testing.TB) transporttest.Store {
+		c := withRoles(tb, pgtest.DSN(tb))
+		mustExec(tb, c.admin, fmt.Sprintf("grant %s_%s to %s", c.schema, role, user))
+		return storeAt(tb, asUser(tb, pgtest.Pooled(tb, c.dsn), user)+"&pgbouncer=true", c.owner)
+	})
+}
+
+// TestPooledWorker takes every path as a worker by way of the pooler, on all versions of PostgreSQL.
+func TestPooledWorker(t *testing.T) {
+	c := withRoles(t, pgtest.Database(t)) // in the schema that wholePath names
+	wholePath(t, unmigrated(t, asUser(t, pgtest.Pooled(t, c.dsn), c.login(t, "worker"))+"&pgbouncer=true"))
+}
+
+// TestPooledEnqueue: who may only send sends everything by way of the pooler, as in Go. A worker behind the same pooler gets it, and all that
+// the sender may not do is refused in whichever session it is.
+func TestPooledEnqueue(t *testing.T) {
+	c := withRoles(t, pgtest.DSN(t))
+	pooled := pgtest.Pooled(t, c.dsn)
+	sender := c.login(t, "enqueue")
+	config, err := parseDSN(asUser(t, pooled, sender))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.conn.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	conn, err := pgx.ConnectConfig(t.Context(), config.conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	goAndSQLAgree(t, openTest(t, nil), c.owner, conn)
+	worker := unmigrated(t, asUser(t, pooled, c.login(t, "worker"))+"&pgbouncer=true")
+	listening(t, c.owner)
+	heard := hearWake(c.owner)
+	mustExec(t, conn, c.owner.sql.in("select symphony.dispatch('last', '{}', queue => 'last', wake => true)"))
+	heard(t)
+	ds, err := worker.Receive(t.Context(), symphony.Claim{Worker: "w", Queues: []symphony.QueueClaim{{Name: "last"}}, Max: 5, Lease: time.Minute})
+	if err != nil || len(ds) != 1 || ds[0].Envelope.Type != "last" {
+		t.Fatalf("the worker got %v, %v", ds, err)
+	}
+	if err := worker.Settle(t.Context(), []symphony.Verdict{{Token: ds[0].Token, Outcome: symphony.Completed}}); err != nil {
+		t.Error(err)
+	}
+	for use, err := range everyUse(t, unmigrated(t, asUser(t, pooled, sender)+"&pgbouncer=true")) {
+		if !denied(err) {
+			t.Errorf("one who may only send may %s: %v", use, err)
+		}
+	}
 }
 
 // TestPooledPaths: with all ways in which connections of the caller's may send their statements through a pooler.

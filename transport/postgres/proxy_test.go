@@ -246,14 +246,35 @@ func claimFor(worker string, most int) symphony.Claim {
 	return symphony.Claim{Worker: worker, Queues: []symphony.QueueClaim{{Name: "default"}}, Max: most, Lease: 30 * time.Second}
 }
 
+// longest is how long what must happen may take: a test that works does not need it, however busy the machine is.
+const longest = time.Minute
+
 // eventually waits for a state that others reach.
-func eventually(t *testing.T, what string, within time.Duration, reached func() bool) {
+func eventually(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	for end := time.Now().Add(within); !reached(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(longest); !reached(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", within, what)
+			t.Fatalf("not within %v: %s", longest, what)
 		}
 	}
+}
+
+// late reports whether something took longer than it takes without a wait, d at most: on a busy machine longer by what sends take there now.
+func late(t *testing.T, store *Transport, took, d time.Duration) bool {
+	t.Helper()
+	if took <= d {
+		return false
+	}
+	var slowest time.Duration
+	for range 5 {
+		begun := time.Now()
+		if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("pace", func(e *symphony.Envelope) { e.Queue = "pace" })}); err != nil {
+			t.Fatal(err)
+		}
+		slowest = max(slowest, time.Since(begun))
+	}
+	t.Logf("%v where %v are enough; a send takes %v", took, d, slowest)
+	return took > d+10*slowest
 }
 
 // scalar asks the store's database for one value, on a connection of upkeep.

@@ -212,8 +212,8 @@ func listening(t *testing.T, store *Transport) {
 	store.service.start()
 	select { // it wakes those who wait when it begins to listen
 	case <-begun:
-	case <-time.After(10 * time.Second):
-		t.Fatal("the transport does not listen within 10 s")
+	case <-time.After(longest):
+		t.Fatalf("the transport does not listen within %v", longest)
 	}
 }
 
@@ -224,8 +224,8 @@ func hearWake(store *Transport) func(t *testing.T) {
 		t.Helper()
 		select {
 		case <-woken:
-		case <-time.After(10 * time.Second):
-			t.Error("the transport was not told of the wake-up within 10 s")
+		case <-time.After(longest):
+			t.Errorf("the transport was not told of the wake-up within %v", longest)
 		}
 	}
 }

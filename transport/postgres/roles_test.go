@@ -91,16 +91,22 @@ func (c *cast) open(t *testing.T, role string) *Transport {
 // TestConformanceRoles is the suite as a user who owns nothing, whose rights are those of grants and policies: a worker from PostgreSQL 17
 // on. Before, a worker is a member of the owner, and the administrator is whose rights are such.
 func TestConformanceRoles(t *testing.T) {
-	role := "worker"
-	admin := adminOf(t)
-	if err := admin.QueryRow(t.Context(), "select case when current_setting('server_version_num')::int < 170000 then 'admin' else 'worker' end").Scan(&role); err != nil {
-		t.Fatal(err)
-	}
-	_ = admin.Close(t.Context())
+	role := ordinary(t)
 	transporttest.Run(t, func(tb testing.TB) transporttest.Store {
 		c := withRoles(tb, pgtest.DSN(tb))
 		return storeAt(tb, asUser(tb, c.dsn, c.login(tb, role)), c.owner)
 	})
+}
+
+// ordinary is the role of those who work and own nothing.
+func ordinary(t *testing.T) (role string) {
+	t.Helper()
+	admin := adminOf(t)
+	defer admin.Close(context.WithoutCancel(t.Context()))
+	if err := admin.QueryRow(t.Context(), "select case when current_setting('server_version_num')::int < 170000 then 'admin' else 'worker' end").Scan(&role); err != nil {
+		t.Fatal(err)
+	}
+	return role
 }
 
 // TestWorker takes every path as a worker.
@@ -231,7 +237,7 @@ func TestWorkerMayVacuum(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range hot {
-		inTime(t, table+" was vacuumed", func() bool { // before PostgreSQL 15 that is known later
+		eventually(t, table+" was vacuumed", func() bool { // before PostgreSQL 15 that is known later
 			return one(t, store, c.admin, "select (last_vacuum is not null)::text from pg_stat_all_tables where relid = $1::regclass", store.sql.in("symphony."+table)) == "true"
 		})
 	}

@@ -21,7 +21,7 @@ type service struct {
 	all       sync.WaitGroup
 	receiving sync.Once // the first Receive starts what only workers need
 	announcer
-	changes  atomic.Int64 // rows that became old, and are not vacuumed yet
+	changes  atomic.Int64 // rows that became old by what this process did, ever
 	borrowed bool         // users is the caller's pool
 
 	mu      sync.Mutex

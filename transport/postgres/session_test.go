@@ -158,7 +158,7 @@ type pathWalk struct {
 }
 
 func wholePath(t *testing.T, store *Transport) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	w := &pathWalk{t, store, "q" + strings.ReplaceAll(symphony.NewID().String(), "-", ""), make(map[symphony.ID]symphony.Delivery)}
 	w.sends(ctx)
@@ -187,7 +187,7 @@ func (w *pathWalk) claim(most int) symphony.Claim {
 // take receives until everything of envs is held.
 func (w *pathWalk) take(ctx context.Context, envs ...*symphony.Envelope) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, longest/2)
 	defer cancel()
 	for {
 		missing := slices.IndexFunc(envs, func(e *symphony.Envelope) bool { _, ok := w.held[e.ID]; return !ok })

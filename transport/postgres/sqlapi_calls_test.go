@@ -154,7 +154,7 @@ func TestSQLWake(t *testing.T) {
 	listening(t, store)
 	listener := adminConn(t, store.config.conn.ConnString())
 	mustExec(t, listener, "listen "+pgx.Identifier{store.sql.channel()}.Sanitize())
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), longest)
 	defer cancel()
 	next := func(want string) {
 		t.Helper()
@@ -360,7 +360,7 @@ func TestIsolationLevels(t *testing.T) {
 			t.Run(fmt.Sprint(level, " ", way), func(t *testing.T) {
 				store := openTest(t, nil)
 				bus := &symphony.Bus{Transport: store}
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), longest)
 				defer cancel()
 				dispatch := func(tx pgx.Tx) (duplicate bool, err error) {
 					if way == "Go" {
@@ -417,7 +417,7 @@ func TestIsolationLevels(t *testing.T) {
 					_, err := waits.Exec(ctx, store.sql.in("select symphony.dispatch('payment', '{}', idempotency_key => 'k2')"))
 					done <- err
 				}()
-				inTime(t, "the other one waits", func() bool {
+				eventually(t, "the other one waits", func() bool {
 					return one(t, store, store.work, "select count(*)::text from pg_catalog.pg_stat_activity where datname = current_database() and pid = $1 and wait_event_type = 'Lock'",
 						waits.Conn().PgConn().PID()) == "1"
 				})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgtest"
@@ -248,8 +249,12 @@ func sqlCases() map[string][]wished {
 
 // TestGoAndSQLAgree sends everything both ways, each into a schema of its own: both accept it and store the same, or both refuse it.
 func TestGoAndSQLAgree(t *testing.T) {
-	inGo, c := openTest(t, nil), withRoles(t, pgtest.DSN(t))
-	inSQL, conn := c.owner, c.as(t, "enqueue") // who may only send
+	c := withRoles(t, pgtest.DSN(t))
+	goAndSQLAgree(t, openTest(t, nil), c.owner, c.as(t, "enqueue")) // who may only send
+}
+
+// goAndSQLAgree sends to inGo in Go and to inSQL by way of conn.
+func goAndSQLAgree(t *testing.T, inGo, inSQL *Transport, conn *pgx.Conn) {
 	cases := sqlCases()
 	for _, name := range slices.Sorted(maps.Keys(cases)) {
 		t.Run(name, func(t *testing.T) {

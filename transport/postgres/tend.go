@@ -31,6 +31,8 @@ var hot = []string{
 // A tending is what tend knows from one round to the next.
 type tending struct {
 	t        *Transport
+	folded   int64 // the changes before the last fold
+	cleaned  int64 // and before the last vacuum
 	vacuumed time.Time
 	vacuum   time.Duration // how long the last one took
 	behind   time.Time
@@ -42,10 +44,8 @@ func (t *Transport) tend(ctx context.Context) {
 	t.service.checkRights(ctx)
 	g := tending{t: t, vacuumed: time.Now()}
 	for sleep.For(ctx, tendEvery) == nil {
-		if t.service.changes.Load() > 0 {
-			if err := t.fold(ctx); err != nil {
-				t.service.complain("add up counters", err)
-			}
+		if err := g.fold(ctx); err != nil {
+			t.service.complain("add up counters", err)
 		}
 		if err := g.look(ctx); err != nil {
 			t.service.complain("look behind claims", err)
@@ -54,6 +54,20 @@ func (t *Transport) tend(ctx context.Context) {
 			t.service.complain("vacuum", err)
 		}
 	}
+}
+
+// fold folds the counters as long as a vacuum is due some time, and in any case what has changed here since the last time began: that may have
+// been between a fold and a vacuum.
+func (g *tending) fold(ctx context.Context) error {
+	changes := g.t.service.changes.Load()
+	if changes == g.folded && changes == g.cleaned {
+		return nil
+	}
+	err := g.t.fold(ctx)
+	if err == nil {
+		g.folded = changes
+	}
+	return err
 }
 
 // foldRows is how many changes of the counters are added up at once.
@@ -99,8 +113,8 @@ func (g *tending) look(ctx context.Context) error {
 
 // clean vacuums the hot tables if enough has changed here, and nobody else has just done it.
 func (g *tending) clean(ctx context.Context) error {
-	s := &g.t.service
-	changes, since := s.changes.Load(), time.Since(g.vacuumed)
+	changed := g.t.service.changes.Load()
+	changes, since := changed-g.cleaned, time.Since(g.vacuumed)
 	if since < max(vacuumEvery, 8*g.vacuum) || changes < vacuumRows && (changes == 0 || since < vacuumLate) {
 		return nil
 	}
@@ -114,7 +128,7 @@ func (g *tending) clean(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.changes.Add(-changes)
+	g.cleaned = changed
 	if !ours {
 		return nil
 	}

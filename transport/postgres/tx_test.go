@@ -42,16 +42,6 @@ func booked(t *testing.T, store *Transport) (n int) {
 	return n
 }
 
-// inTime waits for a state that others reach.
-func inTime(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !reached(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
 // endOf runs a worker until the message has ended.
 func endOf(t *testing.T, bus *symphony.Bus, id symphony.ID, want monitor.Status) monitor.Record {
 	t.Helper()
@@ -61,7 +51,7 @@ func endOf(t *testing.T, bus *symphony.Bus, id symphony.ID, want monitor.Status)
 	go func() { done <- worker.Run(ctx) }()
 	var r monitor.Record
 	finder, _ := symphony.As[monitor.Finder](bus.Transport)
-	inTime(t, "the end of the message", func() bool {
+	eventually(t, "the end of the message", func() bool {
 		var err error
 		if r, err = finder.Find(t.Context(), id); err != nil {
 			t.Fatal(err)

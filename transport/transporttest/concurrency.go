@@ -70,7 +70,7 @@ func concurrentClaims(k *kit) {
 	for i := range envs {
 		envs[i] = message()
 	}
-	k.send(envs...)
+	k.sendAll(envs)
 	var mu sync.Mutex
 	times := make(map[symphony.ID]int)
 	k.workers(8, 20, n, func(_ string, ds []symphony.Delivery) {

@@ -100,13 +100,15 @@ func exchangeFails(k *kit) {
 }
 
 func maintainEnds(k *kit) {
-	const n = 1200
+	const n = 1250
 	envs := make([]*symphony.Envelope, n)
 	for i := range envs {
 		envs[i] = message()
 	}
-	k.send(envs...)
-	k.done(k.receive(claim("w", n), n))
+	k.sendAll(envs)
+	for range n / few {
+		k.done(k.receive(claim("w", few), few))
+	}
 	waiting := message()
 	k.send(waiting)
 	maintain := func() {

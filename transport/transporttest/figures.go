@@ -140,7 +140,7 @@ func (k *kit) sendMany(n int) {
 	for i := range envs {
 		envs[i] = message(on("side"))
 	}
-	k.send(envs...)
+	k.sendAll(envs)
 }
 
 func bulkAbort(k *kit) {

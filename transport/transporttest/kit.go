@@ -90,6 +90,17 @@ func (k *kit) send(envs ...*symphony.Envelope) []symphony.Receipt {
 	return receipts
 }
 
+// few is as many messages as a store takes in one statement even where statements may not take long and the machine is busy.
+const few = 250
+
+// sendAll sends many messages, a few at a time.
+func (k *kit) sendAll(envs []*symphony.Envelope) {
+	k.Helper()
+	for some := range slices.Chunk(envs, few) {
+		k.send(some...)
+	}
+}
+
 // claim is what worker asks for when it serves the queue of most cases.
 func claim(worker string, most int) symphony.Claim {
 	return symphony.Claim{Worker: worker, Queues: []symphony.QueueClaim{{Name: queue}}, Max: most, Lease: lease}

@@ -130,7 +130,7 @@ func pauseMany(k *kit) {
 	for range n {
 		envs = append(envs, message(func(e *symphony.Envelope) { e.Type = "suite.Other" }))
 	}
-	k.send(envs...)
+	k.sendAll(envs)
 	last := message()
 	k.send(last)
 	k.pause(pausedType("suite.Other"))
@@ -138,7 +138,7 @@ func pauseMany(k *kit) {
 	k.resume(pausedType("suite.Other"))
 	got := 0
 	for got < n { // those that come back in steps come all the same
-		ds := k.receiveSome(claim("v", 1000))
+		ds := k.receiveSome(claim("v", few))
 		got += len(ds)
 		k.done(ds)
 	}

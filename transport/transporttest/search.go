@@ -181,7 +181,7 @@ func searchBounded(k *kit) {
 			envs[i] = message(delayed(time.Hour))
 			envs[i].ID[0]++ // later than the needle
 		}
-		k.send(envs...)
+		k.sendAll(envs)
 	}
 	s := monitor.Search{Tag: "needle"}
 	read := 0
