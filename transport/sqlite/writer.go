@@ -96,9 +96,6 @@ func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
 	}
 	defer w.release()
 	on := context.WithoutCancel(ctx)
-	if err := w.open(on); err != nil {
-		return explain(err)
-	}
 	q := &queries{ctx: on, prepare: w.prepare}
 	if err := w.begin(ctx, q, until); err != nil {
 		return err
@@ -127,13 +124,17 @@ func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
 
 // begin takes the lock of the file, which other processes have now and then. SQLite's own way of
 // waiting sleeps up to 100 ms between two looks and lets whoever looks more often go first; transactions
-// here take a few milliseconds.
+// here take a few milliseconds. The first of all connections changes the journal of a new file, for which
+// SQLite does not wait at all.
 func (w *writer) begin(ctx context.Context, q *queries, until time.Time) error {
 	const first, last = 200 * time.Microsecond, 5 * time.Millisecond
 	pause := first
 	var timer *time.Timer
 	for ; ; pause = min(2*pause, last) {
-		err := q.exec("begin immediate")
+		err := explain(w.open(q.ctx))
+		if err == nil {
+			err = q.exec("begin immediate")
+		}
 		if !errors.Is(err, symphony.ErrStoreBusy) || !time.Now().Before(until) {
 			return err
 		}
