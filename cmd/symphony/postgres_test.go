@@ -29,22 +29,6 @@ func setupPostgres(env *testscript.Env) {
 	env.Setenv("SERVER", u.String())
 }
 
-// runSQL is the command sql: psql is not everywhere.
-func runSQL(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: sql query")
-	}
-	err := printFirst(ts, args[0])
-	switch {
-	case err == nil && neg:
-		ts.Fatalf("the query has succeeded")
-	case err != nil && !neg:
-		ts.Fatalf("%v", err)
-	case err != nil:
-		fmt.Fprintln(ts.Stderr(), err)
-	}
-}
-
 func printFirst(ts *testscript.TestScript, query string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -53,6 +37,9 @@ func printFirst(ts *testscript.TestScript, query string) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "set search_path = "+pgx.Identifier{ts.Getenv("SCHEMA")}.Sanitize()+", public"); err != nil {
+		return err
+	}
 	// Answers come as text, as psql shows them.
 	rows, err := conn.Query(ctx, query, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
