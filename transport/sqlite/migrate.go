@@ -57,6 +57,9 @@ func (r release) newest() (int, error) {
 	return len(files), err
 }
 
+// stepPatience is how long a step waits for others that write, at least: they may be migrators, each with steps that take their time.
+const stepPatience = 30 * time.Second
+
 // Migrate creates the file if there is none, readable by its owner only, and applies what is pending.
 // It implements [monitor.Migrator].
 func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
@@ -77,7 +80,7 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	var applied []monitor.Migration
 	for _, m := range all {
 		pending := false
-		err := t.writes.do(ctx, func(q *queries) error {
+		err := t.writes.doBefore(ctx, time.Now().Add(max(t.config.busyTimeout, stepPatience)), func(q *queries) error {
 			done, err := t.applied(q)
 			if err != nil || len(done) >= m.Version {
 				return err

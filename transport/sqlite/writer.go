@@ -47,14 +47,15 @@ func (w *writer) acquire(ctx context.Context, until time.Time) error {
 	select {
 	case _, open = <-w.lock:
 	default:
-		timer := time.NewTimer(time.Until(until))
+		most := time.Until(until)
+		timer := time.NewTimer(most)
 		defer timer.Stop()
 		select {
 		case _, open = <-w.lock:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
-			return fmt.Errorf("%w: this process has been writing for %v", symphony.ErrStoreBusy, w.patience)
+			return fmt.Errorf("%w: this process has been writing for %v", symphony.ErrStoreBusy, most.Round(time.Millisecond))
 		}
 	}
 	if !open {
@@ -90,7 +91,11 @@ func (w *writer) release() { w.lock <- struct{}{} }
 // had: after that the statements run to their end, because an interrupted commit has an unknown
 // outcome. fn's error rolls back.
 func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
-	until := time.Now().Add(w.patience)
+	return w.doBefore(ctx, time.Now().Add(w.patience), fn)
+}
+
+// doBefore is do for who has another patience.
+func (w *writer) doBefore(ctx context.Context, until time.Time, fn func(q *queries) error) error {
 	if err := w.acquire(ctx, until); err != nil {
 		return err
 	}
