@@ -27,8 +27,9 @@ func (s *session) migrate() *cobra.Command {
 	}
 	return s.group("migrate", "Set up the schema of a store and bring it up to date", `
 Steps go forward only. The release before still runs on the schema of this one,
-so that programs can be replaced one by one after "migrate up". Of a configuration
-with several transports all are meant, unless one is chosen with --transport.`,
+so that programs can be replaced one by one after "migrate up"; where the changelog
+says that it does not, the store refuses it. Of a configuration with several
+transports all are meant, unless one is chosen with --transport.`,
 		s.migrateUpCommand("up"),
 		command("status", "List the steps, applied and pending", "The exit code is 8 when steps are pending.", s.migrateStatus),
 		s.migrateSQL(),

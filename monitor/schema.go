@@ -14,7 +14,8 @@ type Migration struct {
 }
 
 // A Migrator sets up a store's schema and brings it up to date. Steps go forward only, and the
-// release before still runs on the schema of this one.
+// release before still runs on the schema of this one, unless the changelog says otherwise: then the
+// store refuses it with errors that match symphony.ErrSchemaTooNew.
 type Migrator interface {
 	// Migrate applies what is pending, each step in a transaction of its own, and returns it. Any
 	// number of processes may do so at once. It returns an error that matches symphony.ErrSchemaTooNew

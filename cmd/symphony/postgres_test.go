@@ -30,25 +30,8 @@ func setupPostgres(env *testscript.Env) {
 	env.Setenv("SERVER", u.String())
 }
 
-// runSQL is the command sql: psql is not everywhere.
-func runSQL(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: sql query")
-	}
-	rows, err := query(ts, args[0])
-	fmt.Fprint(ts.Stdout(), rows)
-	switch {
-	case err == nil && neg:
-		ts.Fatalf("the query has succeeded")
-	case err != nil && !neg:
-		ts.Fatalf("%v", err)
-	case err != nil:
-		fmt.Fprintln(ts.Stderr(), err)
-	}
-}
-
-// query returns the first column, a line a row. Rows that came before an error are there as well.
-func query(ts *testscript.TestScript, query string) (string, error) {
+// firstColumn returns that of the answer, a line a row. Rows that came before an error are there as well.
+func firstColumn(ts *testscript.TestScript, query string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, ts.Getenv("SERVER"))
@@ -56,6 +39,9 @@ func query(ts *testscript.TestScript, query string) (string, error) {
 		return "", err
 	}
 	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "set search_path = "+pgx.Identifier{ts.Getenv("SCHEMA")}.Sanitize()+", public"); err != nil {
+		return "", err
+	}
 	// Answers come as text, as psql shows them.
 	rows, err := conn.Query(ctx, query, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {

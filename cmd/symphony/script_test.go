@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -65,13 +66,13 @@ func shop() {
 //	waitfor REGEXP PROGRAM …  repeat PROGRAM until its standard output matches; on PostgreSQL also waitfor REGEXP sql QUERY
 //	signal TERM|INT           send a signal to the program in the background
 //
-// and the condition [sqlite]. On PostgreSQL there are $SERVER, the DSN without the option schema, $SCHEMA, and
+//	sql QUERY                 run QUERY in another program; on PostgreSQL it prints the first column of its rows
 //
-//	sql QUERY                 run QUERY in another program, and print the first column of its rows
+// and the condition [sqlite]. On PostgreSQL there are $SERVER, the DSN without the option schema, and $SCHEMA.
 func TestScript(t *testing.T) {
 	const dir = "testdata/script"
 	for name, setup := range map[string]func(*testscript.Env){
-		"sqlite":   func(env *testscript.Env) { env.Setenv("STORE", "sqlite://queue.db") },
+		"sqlite":   func(env *testscript.Env) { env.Setenv("STORE", storeSQLite) },
 		"postgres": setupPostgres,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -107,6 +108,41 @@ func params(files []string, store string, setup func(*testscript.Env)) testscrip
 			"exits": exits, "capture": capture, "waitfor": waitFor, "signal": sendSignal, "sql": runSQL,
 		},
 	}
+}
+
+// runSQL is the command sql: psql is not everywhere.
+func runSQL(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: sql query")
+	}
+	query := firstColumn
+	if ts.Getenv("STORE") == storeSQLite {
+		query = changeSQLite
+	}
+	rows, err := query(ts, args[0])
+	fmt.Fprint(ts.Stdout(), rows)
+	switch {
+	case err == nil && neg:
+		ts.Fatalf("the query has succeeded")
+	case err != nil && !neg:
+		ts.Fatalf("%v", err)
+	case err != nil:
+		fmt.Fprintln(ts.Stderr(), err)
+	}
+}
+
+// storeSQLite is a file in the directory of the session.
+const storeSQLite = "sqlite://queue.db"
+
+// changeSQLite runs a query that has no rows.
+func changeSQLite(ts *testscript.TestScript, query string) (string, error) {
+	db, err := sql.Open("sqlite", "file:"+ts.MkAbs("queue.db")+"?mode=rw")
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	_, err = db.ExecContext(context.Background(), query)
+	return "", err
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
@@ -147,7 +183,7 @@ func waitFor(ts *testscript.TestScript, neg bool, args []string) {
 		var out string
 		var err error
 		if args[1] == "sql" {
-			out, err = query(ts, strings.Join(args[2:], " "))
+			out, err = firstColumn(ts, strings.Join(args[2:], " "))
 		} else if err = ts.Exec(args[1], args[2:]...); err == nil {
 			out = ts.ReadFile("stdout")
 		}

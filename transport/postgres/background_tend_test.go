@@ -149,7 +149,7 @@ func TestClose(t *testing.T) {
 		if _, err := store.Send(t.Context(), []*symphony.Envelope{anEnvelope("a", func(e *symphony.Envelope) { e.Queue = "other" })}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the transport listens", 30*time.Second, func() bool {
+		eventually(t, "the transport listens", func() bool {
 			listening := 0
 			proxy.each(func(l *wireLink) {
 				if l.listening.Load() {

@@ -37,6 +37,9 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if err := t.check(ctx); err != nil {
+			return nil, t.fail("receive from", ended(ctx, err))
+		}
 		woken := t.wake.Wait() // before the look: what comes after it is not missed
 		var ds []symphony.Delivery
 		var err error

@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/sleep"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -20,18 +21,21 @@ import (
 // with each migration: a program refuses a schema whose oldest compatible version is newer than its own.
 const oldestCompatible = 5
 
-// stepFiles are the migrations of this release in order: their names sort so, and the number of the last one is how many there are.
-func stepFiles() ([]string, error) { return fs.Glob(schemaFiles, "schema/*.sql") }
+// A release is what a program knows of schemas: its steps, and whose programs still run on what they make.
+type release struct {
+	files  fs.FS // schema/*.sql
+	oldest int
+}
 
 // steps returns the migrations of this release in order, for the schema of d.
 func (d *dialect) steps() ([]monitor.Migration, error) {
-	files, err := stepFiles()
+	files, err := fs.Glob(d.release.files, "schema/*.sql")
 	if err != nil {
 		return nil, err
 	}
 	var all []monitor.Migration
-	for i, file := range files {
-		text, err := schemaFiles.ReadFile(file)
+	for i, file := range files { // sorted by name
+		text, err := fs.ReadFile(d.release.files, file)
 		if err != nil {
 			return nil, err
 		}
@@ -43,6 +47,12 @@ func (d *dialect) steps() ([]monitor.Migration, error) {
 		all = append(all, monitor.Migration{Version: version, Name: name, SQL: d.in(string(text))})
 	}
 	return all, nil
+}
+
+// newest is the version of this release.
+func (d *dialect) newest() (int, error) {
+	files, err := fs.Glob(d.release.files, "schema/*.sql")
+	return len(files), err
 }
 
 // ledger makes the list of steps.
@@ -59,44 +69,66 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 		return nil, t.fail("migrate", err)
 	}
 	var applied []monitor.Migration
-	for _, m := range all {
-		err := pgx.BeginFunc(ctx, t.work, func(tx pgx.Tx) error {
-			done, err := t.begin(ctx, tx, len(all))
-			if err != nil || len(done) >= m.Version {
+	for i, m := range all {
+		done, err := t.step(ctx, &m, i == len(all)-1)
+		if err != nil {
+			return applied, t.fail(fmt.Sprintf("migrate schema %s to version %d (%s) in", t.sql.schema, m.Version, m.Name), err)
+		}
+		if done {
+			applied = append(applied, m)
+		}
+	}
+	t.schema.found()
+	return applied, nil
+}
+
+// How long a step waits for a lock. All who work wait behind it, and give up after the 2 s of plannerSettings: a step lets go
+// before that, and comes again.
+const (
+	stepLock     = "500ms"
+	stepPatience = 30 * time.Second
+)
+
+// step applies m if it is pending, and reports whether it was.
+func (t *Transport) step(ctx context.Context, m *monitor.Migration, last bool) (done bool, err error) {
+	for begun := time.Now(); ; {
+		done = false
+		err = pgx.BeginFunc(ctx, t.work, func(tx pgx.Tx) error {
+			times, err := t.begin(ctx, tx)
+			if err != nil || len(times) >= m.Version {
 				return err
 			}
 			// Without arguments the driver sends a text of several statements as it is.
 			if _, err := tx.Exec(ctx, m.SQL, pgx.QueryExecModeSimpleProtocol); err != nil {
 				return err
 			}
-			if m.Version == len(all) {
+			if last {
 				if _, err := tx.Exec(ctx, t.sql.in(rightsText), pgx.QueryExecModeSimpleProtocol); err != nil {
 					return fmt.Errorf("give the rights: %w", err)
 				}
 			}
-			err = tx.QueryRow(ctx, t.sql.in(`insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible)
-values ($1, $2, clock_timestamp(), $3) returning applied_at`), m.Version, m.Name, oldestCompatible).Scan(&m.Applied)
-			if err == nil {
-				applied = append(applied, m)
-			}
-			return err
+			done = true
+			return tx.QueryRow(ctx, t.sql.in(`insert into symphony.messenger_migrations (version, name, applied_at, oldest_compatible)
+values ($1, $2, clock_timestamp(), $3) returning applied_at`), m.Version, m.Name, t.sql.release.oldest).Scan(&m.Applied)
 		})
-		if err != nil {
-			return applied, t.fail(fmt.Sprintf("migrate schema %s to version %d (%s) in", t.sql.schema, m.Version, m.Name), err)
+		if err == nil || codeOf(err) != "55P03" && !conflicts(err) || time.Since(begun) > stepPatience {
+			return done, err
+		}
+		if sleep.For(ctx, 250*time.Millisecond+rand.N(250*time.Millisecond)) != nil {
+			return false, err
 		}
 	}
-	t.schema.usable.Store(true)
-	return applied, nil
 }
 
 // begin waits for other migrators, makes sure that there is a list of what they did, and returns when each step was applied. It refuses
-// a schema that is too new for a program whose newest step is newest.
-func (t *Transport) begin(ctx context.Context, tx pgx.Tx, newest int) ([]time.Time, error) {
-	// By hash of the name: others wait as long as they like, but no table lock of ours holds up who works meanwhile.
+// a schema that is too new.
+func (t *Transport) begin(ctx context.Context, tx pgx.Tx) ([]time.Time, error) {
+	// By hash of the name. For others we wait as long as they take; for a table, not longer than those who work wait for us.
 	for _, text := range []string{
-		"select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('symphony migrate ' || pg_catalog.current_database() || '" + t.sql.schema + "', 0))",
-		"set local lock_timeout = '10s'",
+		"set local lock_timeout = 0",
 		"set local statement_timeout = 0",
+		"select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('symphony migrate ' || pg_catalog.current_database() || '" + t.sql.schema + "', 0))",
+		"set local lock_timeout = '" + stepLock + "'",
 		"set local enable_seqscan = on",
 	} {
 		if _, err := tx.Exec(ctx, text); err != nil {
@@ -132,20 +164,20 @@ exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oi
 			return nil, err
 		}
 		times = append(times, at.UTC())
-		if err := tooNew(version, oldest, newest); err != nil {
+		if err := t.sql.tooNew(version, oldest); err != nil {
 			return nil, err
 		}
 	}
 	return times, rows.Err()
 }
 
-// tooNew refuses a schema that a program whose newest step is newest cannot use.
-func tooNew(version, oldest, newest int) error {
-	if oldest > newest {
-		return fmt.Errorf("%w: its version is %d, which needs a program of version %d or later; this one is of version %d",
-			symphony.ErrSchemaTooNew, version, oldest, newest)
+func (d *dialect) tooNew(version, oldest int) error {
+	ours, err := d.newest()
+	if err == nil && oldest > ours {
+		err = fmt.Errorf("%w: the version of schema %s is %d, which needs a program of version %d or later; this one is of version %d",
+			symphony.ErrSchemaTooNew, d.schema, version, oldest, ours)
 	}
-	return nil
+	return err
 }
 
 // Migrations implements [monitor.Migrator]. A database without our schema has none applied.
@@ -173,37 +205,4 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 		all[i].SQL = t.sql.script(m, i == len(all)-1)
 	}
 	return all, nil
-}
-
-// A schemaCheck knows whether the schema was found to be one that this release can use.
-type schemaCheck struct{ usable atomic.Bool }
-
-// check makes sure, once, that the schema is one that this release can use.
-func (t *Transport) check(ctx context.Context) error {
-	if t.schema.usable.Load() {
-		return nil
-	}
-	files, err := stepFiles()
-	if err != nil {
-		return err
-	}
-	var version, oldest int
-	var hidden bool
-	err = within(ctx, func(ctx context.Context) error {
-		return t.work.QueryRow(ctx, t.sql.check).Scan(&version, &oldest, &hidden)
-	})
-	if err != nil {
-		return explain(err)
-	}
-	if hidden {
-		return fmt.Errorf("row level security hides all messages of schema %s from the user of the database: grant it the role %[1]s_worker", t.sql.schema)
-	}
-	if err := tooNew(version, oldest, len(files)); err != nil {
-		return err
-	}
-	if version < len(files) {
-		return fmt.Errorf("%w: the version of schema %s is %d, this program needs %d", symphony.ErrNotMigrated, t.sql.schema, version, len(files))
-	}
-	t.schema.usable.Store(true)
-	return nil
 }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -147,45 +145,6 @@ func TestNotMigrated(t *testing.T) {
 	}
 }
 
-func TestEightMigratorsAtOnce(t *testing.T) {
-	dsn := pgtest.Database(t)
-	stores := make([]*Transport, 8)
-	for i := range stores {
-		stores[i] = unmigrated(t, dsn)
-	}
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	times := make(map[int]int)
-	for _, store := range stores {
-		wg.Go(func() {
-			applied, err := store.Migrate(t.Context())
-			if err != nil {
-				t.Error(err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, m := range applied {
-				times[m.Version]++
-			}
-		})
-	}
-	wg.Wait()
-	all, err := stores[0].Migrations(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range all {
-		if times[m.Version] != 1 {
-			t.Errorf("step %d was applied %d times", m.Version, times[m.Version])
-		}
-	}
-	for use, err := range everyUse(t, stores[7]) {
-		if errors.Is(err, symphony.ErrNotMigrated) {
-			t.Errorf("%s: %v", use, err)
-		}
-	}
-}
-
 func TestSchemaVersions(t *testing.T) {
 	d, err := newDialect(defaultSchema)
 	if err != nil {
@@ -223,41 +182,6 @@ func TestSchemaVersions(t *testing.T) {
 		})
 	}
 }
-
-// catalog lists everything there is in a schema, so that two can be compared.
-func catalog(t *testing.T, conn *pgx.Conn, schema string) []string {
-	t.Helper()
-	partition := regexp.MustCompile(`messenger_history_\d{8}_\d\d`)
-	rows, err := conn.Query(t.Context(), catalogText, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(all) < 100 {
-		t.Fatal(len(all), err)
-	}
-	for i, line := range all {
-		line = partition.ReplaceAllString(line, "messenger_history_HOUR")
-		all[i] = strings.ReplaceAll(strings.ReplaceAll(line, `"`+schema+`".`, "SCHEMA."), schema+".", "SCHEMA.")
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-const catalogText = `
-with ours as (select oid from pg_namespace where nspname = $1)
-select format('%s %s %s %s', c.relkind, c.oid::regclass, c.reloptions, obj_description(c.oid, 'pg_class')) from pg_class c where relnamespace in (select * from ours)
-union all
-select format('column %s.%s %s %s %s %s %s %s', a.attrelid::regclass, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
-  (select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = a.attrelid and adnum = a.attnum), col_description(a.attrelid, a.attnum)) || a.attcollation::regcollation
-from pg_attribute a join pg_class c on c.oid = a.attrelid where c.relnamespace in (select * from ours) and a.attnum > 0
-union all select pg_get_indexdef(i.indexrelid) from pg_index i join pg_class c on c.oid = i.indexrelid where c.relnamespace in (select * from ours)
-union all select format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) from pg_constraint where connamespace in (select * from ours)
-union all select pg_get_functiondef(oid) || coalesce(obj_description(oid, 'pg_proc'), '') from pg_proc where pronamespace in (select * from ours)
-union all select format('type %s %s %s', t.oid::regtype, obj_description(t.oid, 'pg_type'), (select string_agg(enumlabel, ',' order by enumsortorder) from pg_enum where enumtypid = t.oid))
-from pg_type t where t.typnamespace in (select * from ours)
-union all select pg_get_triggerdef(g.oid) || obj_description(g.oid, 'pg_trigger') from pg_trigger g join pg_class c on c.oid = g.tgrelid where c.relnamespace in (select * from ours) and not g.tgisinternal
-union all select pg_get_viewdef(oid) from pg_class where relkind = 'v' and relnamespace in (select * from ours)`
 
 // TestScriptsByHand applies the scripts with the tools and the settings of somebody else, into an empty database.
 func TestScriptsByHand(t *testing.T) {

@@ -238,5 +238,9 @@ func (t *Transport) Capabilities() symphony.Capabilities {
 // fail says in an error which store it was.
 func (t *Transport) fail(what string, err error) error {
 	t.moved(err)
-	return fmt.Errorf("%s %s: %w", what, t.config.where(), explain(err))
+	err = explain(err)
+	if errors.Is(err, symphony.ErrNotMigrated) { // or has a later release taken something away?
+		t.schema.forget()
+	}
+	return fmt.Errorf("%s %s: %w", what, t.config.where(), err)
 }

@@ -29,7 +29,8 @@ var (
 
 // A dialect is the statements for one schema.
 type dialect struct {
-	schema string
+	schema  string
+	release release
 	check, insert, accept, subscriptions, subscribe, ended,
 	claim, look, done, doneHistory, settle, there, renew,
 	counts, oldest, recordLive, recordFailed, recordHistory,
@@ -45,7 +46,7 @@ type dialect struct {
 }
 
 func newDialect(schema string) (*dialect, error) {
-	d := &dialect{schema: schema}
+	d := &dialect{schema: schema, release: release{schemaFiles, oldestCompatible}}
 	for name, into := range map[string]*string{
 		"check": &d.check, "insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
 		"claim": &d.claim, "look": &d.look, "done": &d.done, "done_history": &d.doneHistory, "settle": &d.settle, "there": &d.there,

@@ -18,7 +18,7 @@ func (d *dialect) script(m monitor.Migration, last bool) string {
 	// "If not exists" needs the right to make a schema, also when it exists.
 	return fmt.Sprintf("do $$ begin\n  if pg_catalog.to_regnamespace('%[1]s') is null then\n    create schema %[1]s;\n  end if;\nend $$;\n%[2]s\n%[3]s\n"+
 		"insert into %[4]s (version, name, applied_at, oldest_compatible) values (%[5]d, '%[6]s', clock_timestamp(), %[7]d);\n%[8]s",
-		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, oldestCompatible, rights)
+		pgx.Identifier{d.schema}.Sanitize(), d.in(ledger), m.SQL, d.in("symphony.messenger_migrations"), m.Version, m.Name, d.release.oldest, rights)
 }
 
 // roles is the script that makes the roles and gives them their rights, as far as there is something to give them.

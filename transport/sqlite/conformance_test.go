@@ -13,7 +13,10 @@ import (
 
 // openStore returns a store whose clock, the same for all handles on its file, the suite can move.
 func openStore(tb testing.TB) transporttest.Store {
-	path := filepath.Join(tb.TempDir(), "test.db")
+	return storeAt(tb, filepath.Join(tb.TempDir(), "test.db"))
+}
+
+func storeAt(tb testing.TB, path string) transporttest.Store {
 	var ahead atomic.Int64
 	reopen := func(tb testing.TB) *Transport {
 		store := openFile(tb, path, nil)

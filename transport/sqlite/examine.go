@@ -50,6 +50,10 @@ func (t *Transport) Examine(ctx context.Context) (all []monitor.Check) {
 	} else {
 		add("durability", monitor.LevelOK, "a loss of power loses nothing", "")
 	}
+	if err := t.check(ctx); errors.Is(err, symphony.ErrSchemaTooNew) {
+		add("schema", monitor.LevelFail, t.fail("read", err).Error(), "install the release that has migrated the store, or a later one")
+		return all
+	}
 	steps, err := t.Migrations(ctx)
 	if err != nil {
 		add("schema", monitor.LevelFail, err.Error(), "")

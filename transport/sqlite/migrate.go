@@ -17,21 +17,27 @@ import (
 )
 
 //go:embed schema/*.sql
-var schema embed.FS
+var schemaFiles embed.FS
 
 // oldestCompatible is the schema version whose programs still run on the newest schema. It is stored
 // with each migration: a program refuses a schema whose oldest compatible version is newer than its own.
-const oldestCompatible = 1
+const oldestCompatible = 4
 
-// steps returns the migrations of this release in order.
-func steps() ([]monitor.Migration, error) {
-	files, err := fs.Glob(schema, "schema/*.sql")
+// A release is what a program knows of schemas: its steps, and whose programs still run on what they make.
+type release struct {
+	files  fs.FS // schema/*.sql
+	oldest int
+}
+
+// steps returns the migrations of a release in order.
+func (r release) steps() ([]monitor.Migration, error) {
+	files, err := fs.Glob(r.files, "schema/*.sql")
 	if err != nil {
 		return nil, err
 	}
 	var all []monitor.Migration
 	for i, file := range files { // sorted by name
-		text, err := schema.ReadFile(file)
+		text, err := fs.ReadFile(r.files, file)
 		if err != nil {
 			return nil, err
 		}
@@ -45,10 +51,19 @@ func steps() ([]monitor.Migration, error) {
 	return all, nil
 }
 
+// newest is the version of the release.
+func (r release) newest() (int, error) {
+	files, err := fs.Glob(r.files, "schema/*.sql")
+	return len(files), err
+}
+
+// stepPatience is how long a step waits for others that write, at least: they may be migrators, each with steps that take their time.
+const stepPatience = 30 * time.Second
+
 // Migrate creates the file if there is none, readable by its owner only, and applies what is pending.
 // It implements [monitor.Migrator].
 func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
-	all, err := steps()
+	all, err := t.release.steps()
 	if err != nil {
 		return nil, t.fail("migrate", err)
 	}
@@ -64,7 +79,8 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 	}
 	var applied []monitor.Migration
 	for _, m := range all {
-		err := t.writes.do(ctx, func(q *queries) error {
+		pending := false
+		err := t.writes.doBefore(ctx, time.Now().Add(max(t.config.busyTimeout, stepPatience)), func(q *queries) error {
 			done, err := t.applied(q)
 			if err != nil || len(done) >= m.Version {
 				return err
@@ -73,15 +89,18 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 				return err
 			}
 			m.Applied = time.UnixMilli(t.clock()).UTC()
-			applied = append(applied, m)
+			pending = true
 			return q.exec("insert into messenger_migrations (version, name, applied_at, oldest_compatible) values (?, ?, ?, ?)",
-				m.Version, m.Name, m.Applied.UnixMilli(), oldestCompatible)
+				m.Version, m.Name, m.Applied.UnixMilli(), t.release.oldest)
 		})
 		if err != nil {
 			return applied, t.fail(fmt.Sprintf("migrate to version %d (%s)", m.Version, m.Name), err)
 		}
+		if pending {
+			applied = append(applied, m)
+		}
 	}
-	t.usable.Store(true)
+	t.schema.found()
 	return applied, nil
 }
 
@@ -91,9 +110,9 @@ const ledgerTable = `create table if not exists messenger_migrations (
 `
 
 // script is a step for those who apply it with a tool of their own: with all that Migrate does around it.
-func script(m monitor.Migration) string {
+func (r release) script(m monitor.Migration) string {
 	return fmt.Sprintf("begin;\n%s\n%s\ninsert into messenger_migrations (version, name, applied_at, oldest_compatible)\n"+
-		"values (%d, '%s', cast(unixepoch('subsec') * 1000 as integer), %d);\ncommit;\n", ledgerTable, m.SQL, m.Version, m.Name, oldestCompatible)
+		"values (%d, '%s', cast(unixepoch('subsec') * 1000 as integer), %d);\ncommit;\n", ledgerTable, m.SQL, m.Version, m.Name, r.oldest)
 }
 
 // applied returns when each step was applied, in order, and refuses a schema that is too new.
@@ -110,30 +129,27 @@ func (t *Transport) applied(q *queries) ([]time.Time, error) {
 				return err
 			}
 			times = append(times, time.UnixMilli(at).UTC())
-			return tooNew(version, oldest)
+			return t.release.tooNew(version, oldest)
 		})
 }
 
-func tooNew(version, oldest int) error {
-	all, err := steps()
-	if err != nil {
-		return err
+func (r release) tooNew(version, oldest int) error {
+	ours, err := r.newest()
+	if err == nil && oldest > ours {
+		err = fmt.Errorf("%w: its version is %d, which needs a program of version %d or later; this one is of version %d",
+			symphony.ErrSchemaTooNew, version, oldest, ours)
 	}
-	if oldest > len(all) {
-		return fmt.Errorf("%w: its version is %d, which needs a program of version %d or later; this one is of version %d",
-			symphony.ErrSchemaTooNew, version, oldest, len(all))
-	}
-	return nil
+	return err
 }
 
 // Migrations implements [monitor.Migrator]. A file that does not exist has none applied.
 func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error) {
-	all, err := steps()
+	all, err := t.release.steps()
 	if err != nil {
 		return nil, t.fail("list migrations", err)
 	}
 	for i, m := range all {
-		all[i].SQL = script(m)
+		all[i].SQL = t.release.script(m)
 	}
 	rows, err := t.db.QueryContext(ctx, "select version, applied_at from messenger_migrations order by version")
 	if err := t.explainOpen(err); errors.Is(err, symphony.ErrNotMigrated) {
@@ -153,31 +169,6 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 		}
 	}
 	return all, rows.Err()
-}
-
-// check makes sure, once, that the schema is one that this release can use.
-func (t *Transport) check(ctx context.Context) error {
-	if t.usable.Load() {
-		return nil
-	}
-	all, err := steps()
-	if err != nil {
-		return err
-	}
-	var version, oldest int
-	err = t.db.QueryRowContext(ctx, "select coalesce(max(version), 0), coalesce(max(oldest_compatible), 0) from messenger_migrations").
-		Scan(&version, &oldest)
-	if err != nil {
-		return t.explainOpen(err)
-	}
-	if err := tooNew(version, oldest); err != nil {
-		return err
-	}
-	if version < len(all) {
-		return fmt.Errorf("%w: its version is %d, this program needs %d", symphony.ErrNotMigrated, version, len(all))
-	}
-	t.usable.Store(true)
-	return nil
 }
 
 // script runs the statements of a migration. The driver takes several in one text when they have no

@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -59,8 +58,9 @@ type Transport struct {
 	workers sync.Map       // of those that have called Receive, by identity
 	tally   tally.Tally    // what workers here did, not written yet
 	clock   func() int64   // the store's clock, in milliseconds since 1970
-	usable  atomic.Bool    // the schema was found to be one that this release can use
-	closing chan struct{}  // ends waiting Receives
+	release release
+	schema  schemaCheck
+	closing chan struct{} // ends waiting Receives
 	once    sync.Once
 }
 
@@ -142,7 +142,7 @@ func open(ctx context.Context, c config, opts *Options) (*Transport, error) {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", c.path, err), db.Close())
 	}
 	t := &Transport{
-		config: c, options: o, db: db,
+		config: c, options: o, db: db, release: release{schemaFiles, oldestCompatible},
 		clock:   func() int64 { return time.Now().UnixMilli() },
 		closing: make(chan struct{}),
 	}
@@ -188,11 +188,16 @@ func (t *Transport) Wake() { t.wake.Send() }
 // write runs fn in a transaction of the transport's own, and wakes those who wait when it made
 // something claimable.
 func (t *Transport) write(ctx context.Context, fn func(q *queries) error) error {
-	if err := t.check(ctx); err != nil {
-		return err
+	if !t.schema.known() { // the file may not even be there
+		if err := t.check(ctx); err != nil {
+			return err
+		}
 	}
 	ready := false
 	err := t.writes.do(ctx, func(q *queries) error {
+		if err := t.checkIn(q); err != nil {
+			return err
+		}
 		err := fn(q)
 		ready = q.ready
 		return err
@@ -208,5 +213,8 @@ func (t *Transport) write(ctx context.Context, fn func(q *queries) error) error 
 
 // fail says in an error which store it was.
 func (t *Transport) fail(what string, err error) error {
+	if errors.Is(err, symphony.ErrNotMigrated) { // or has a later release taken something away?
+		t.schema.forget()
+	}
 	return fmt.Errorf("%s %s: %w", what, t.config.path, err)
 }

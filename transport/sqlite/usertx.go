@@ -43,9 +43,6 @@ func (p *statementPool) close() {
 
 // inTx runs fn in the caller's transaction, after a check that it is one on this file.
 func (t *Transport) inTx(ctx context.Context, tx *sql.Tx, fn func(q *queries) error) error {
-	if err := t.check(ctx); err != nil {
-		return err
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -57,6 +54,9 @@ func (t *Transport) inTx(ctx context.Context, tx *sql.Tx, fn func(q *queries) er
 	}
 	if !sameFile(path, t.config.path) {
 		return fmt.Errorf("the transaction is one on another file, %s", path)
+	}
+	if err := t.checkIn(q); err != nil {
+		return err
 	}
 	if err := q.exec("savepoint symphony"); err != nil {
 		return err

@@ -47,14 +47,15 @@ func (w *writer) acquire(ctx context.Context, until time.Time) error {
 	select {
 	case _, open = <-w.lock:
 	default:
-		timer := time.NewTimer(time.Until(until))
+		most := time.Until(until)
+		timer := time.NewTimer(most)
 		defer timer.Stop()
 		select {
 		case _, open = <-w.lock:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
-			return fmt.Errorf("%w: this process has been writing for %v", symphony.ErrStoreBusy, w.patience)
+			return fmt.Errorf("%w: this process has been writing for %v", symphony.ErrStoreBusy, most.Round(time.Millisecond))
 		}
 	}
 	if !open {
@@ -90,15 +91,16 @@ func (w *writer) release() { w.lock <- struct{}{} }
 // had: after that the statements run to their end, because an interrupted commit has an unknown
 // outcome. fn's error rolls back.
 func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
-	until := time.Now().Add(w.patience)
+	return w.doBefore(ctx, time.Now().Add(w.patience), fn)
+}
+
+// doBefore is do for who has another patience.
+func (w *writer) doBefore(ctx context.Context, until time.Time, fn func(q *queries) error) error {
 	if err := w.acquire(ctx, until); err != nil {
 		return err
 	}
 	defer w.release()
 	on := context.WithoutCancel(ctx)
-	if err := w.open(on); err != nil {
-		return explain(err)
-	}
 	q := &queries{ctx: on, prepare: w.prepare}
 	if err := w.begin(ctx, q, until); err != nil {
 		return err
@@ -127,13 +129,17 @@ func (w *writer) do(ctx context.Context, fn func(q *queries) error) error {
 
 // begin takes the lock of the file, which other processes have now and then. SQLite's own way of
 // waiting sleeps up to 100 ms between two looks and lets whoever looks more often go first; transactions
-// here take a few milliseconds.
+// here take a few milliseconds. The first of all connections changes the journal of a new file, for which
+// SQLite does not wait at all.
 func (w *writer) begin(ctx context.Context, q *queries, until time.Time) error {
 	const first, last = 200 * time.Microsecond, 5 * time.Millisecond
 	pause := first
 	var timer *time.Timer
 	for ; ; pause = min(2*pause, last) {
-		err := q.exec("begin immediate")
+		err := explain(w.open(q.ctx))
+		if err == nil {
+			err = q.exec("begin immediate")
+		}
 		if !errors.Is(err, symphony.ErrStoreBusy) || !time.Now().Before(until) {
 			return err
 		}

@@ -13,6 +13,7 @@ package transporttest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -144,9 +145,30 @@ func all() []test {
 	return list
 }
 
+// chosen returns the cases whose names have one of begins, each of which must have a case.
+func chosen(t *testing.T, begins []string) (cases []test) {
+	used := make(map[string]bool)
+	for _, c := range all() {
+		n := slices.IndexFunc(begins, func(begin string) bool { return strings.HasPrefix(c.name, begin) })
+		if n >= 0 {
+			used[begins[n]] = true
+		}
+		if n >= 0 || len(begins) == 0 {
+			cases = append(cases, c)
+		}
+	}
+	for _, begin := range begins {
+		if !used[begin] {
+			t.Errorf("no case has a name that begins with %q", begin)
+		}
+	}
+	return cases
+}
+
 // Run runs every case as a parallel subtest of t on a store of its own. What the store declares is
-// tested; a case about something else is left out, and the log says why.
-func Run(t *testing.T, open func(tb testing.TB) Store) {
+// tested; a case about something else is left out, and the log says why. With begins of names, such as
+// "lease/", it runs those cases only: for a store that another test has put through all of them.
+func Run(t *testing.T, open func(tb testing.TB) Store, begins ...string) {
 	declared := open(t)
 	if declared.Advance == nil {
 		t.Fatal("the store cannot move its clock: set Advance")
@@ -154,7 +176,7 @@ func Run(t *testing.T, open func(tb testing.TB) Store) {
 	if declared.Transport.Capabilities().InTx != (declared.Begin != nil) {
 		t.Fatal("Begin must be set if, and only if, Capabilities has InTx")
 	}
-	for _, c := range all() {
+	for _, c := range chosen(t, begins) {
 		if without := missing(declared, c.needs); without != "" {
 			t.Logf("left out: %s: the store does not declare %s", c.name, without)
 			continue

@@ -17,8 +17,8 @@ begin
   if _messages is null then
     return; -- the roles were made before the first step
   end if;
-  -- Whoever is in the way for longer is not waited for: behind us wait all who work.
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('lock_timeout', '10s', true);
+  -- Whoever is in the way for longer is not waited for: behind us wait all who work, and they do so for 2 s.
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true), pg_catalog.set_config('lock_timeout', '500ms', true);
   select n.nspname into _schema from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = _messages;
   _owner := to_regrole(format('%I', _schema || '_owner'));
   _worker := format('%I', _schema || '_worker');
