@@ -21,15 +21,15 @@ func (s *session) failedGroups(use string) *cobra.Command {
 			return withPower(cmd.Context(), s, "group dead letters", func(g monitor.Grouper) error {
 				p := s.progress("dead letters")
 				var groups []monitor.FailedGroup
-				for cursor := ""; ; {
-					page, err := g.FailedGroups(cmd.Context(), sel.filter(), cursor)
+				for f := sel.filter(); ; {
+					page, err := g.FailedGroups(cmd.Context(), f)
 					if err != nil {
 						p.end()
 						return err
 					}
 					groups = monitor.MergeGroups(groups, page.Groups)
 					p.add(int64(page.Read), 0)
-					if cursor = page.Cursor; cursor == "" {
+					if f.Cursor = page.Cursor; f.Cursor == "" {
 						break
 					}
 				}

@@ -23,6 +23,7 @@ type selection struct {
 	fingerprint               string
 	since, until              past
 	limit                     count
+	cursor                    string
 	all                       bool
 }
 
@@ -59,7 +60,7 @@ func symfonyFlags(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 func (sel *selection) filter() monitor.Filter {
 	return monitor.Filter{
 		Type: sel.typ, Queue: sel.queue, Reason: symphony.Reason(sel.reason), Class: sel.class, Fingerprint: sel.fingerprint,
-		Since: sel.since.Time, Until: sel.until.Time, Limit: int(sel.limit),
+		Since: sel.since.Time, Until: sel.until.Time, Limit: int(sel.limit), Cursor: sel.cursor,
 	}
 }
 
@@ -70,8 +71,10 @@ func (sel *selection) chooses() bool {
 
 // find returns the ids of all that sel chooses. They are all found before any is changed: a message that
 // fails again meanwhile is not taken twice.
-func (sel *selection) find(ctx context.Context, d monitor.DeadLetters) (ids []symphony.ID, err error) {
+func (sel *selection) find(ctx context.Context, s *session, d monitor.DeadLetters) (ids []symphony.ID, err error) {
 	f := sel.filter()
+	p := s.progress("dead letters")
+	defer p.end()
 	for {
 		f.Limit = chunk
 		if sel.limit > 0 {
@@ -80,17 +83,17 @@ func (sel *selection) find(ctx context.Context, d monitor.DeadLetters) (ids []sy
 		if f.Limit == 0 {
 			return ids, nil
 		}
-		rs, err := d.Failed(ctx, f)
+		page, err := d.Failed(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range rs {
+		p.add(int64(page.Read), 0)
+		for _, r := range page.Records {
 			ids = append(ids, r.ID)
 		}
-		if len(rs) < f.Limit {
+		if f.Cursor = page.Cursor; f.Cursor == "" {
 			return ids, nil
 		}
-		f.After = ids[len(ids)-1]
 	}
 }
 
@@ -145,7 +148,7 @@ func (s *session) parseIDs(args []string) ([]symphony.ID, error) {
 func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetters, ids []symphony.ID) (err error) {
 	named := len(ids) > 0
 	if !named {
-		if ids, err = r.sel.find(ctx, d); err != nil {
+		if ids, err = r.sel.find(ctx, s, d); err != nil {
 			return err
 		}
 	}
@@ -197,13 +200,13 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 
 // areFailed returns for each id nil when it is that of a dead letter.
 func areFailed(ctx context.Context, d monitor.DeadLetters, ids []symphony.ID) ([]error, error) {
-	rs, err := d.Failed(ctx, monitor.Filter{IDs: ids, Limit: len(ids)})
+	page, err := d.Failed(ctx, monitor.Filter{IDs: ids, Limit: len(ids)})
 	if err != nil {
 		return nil, err
 	}
 	said := make([]error, len(ids))
 	for i, id := range ids {
-		if !slices.ContainsFunc(rs, func(r monitor.Record) bool { return r.ID == id }) {
+		if !slices.ContainsFunc(page.Records, func(r monitor.Record) bool { return r.ID == id }) {
 			said[i] = fmt.Errorf("dead letter %s: %w", id, monitor.ErrNotFound)
 		}
 	}

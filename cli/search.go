@@ -98,29 +98,34 @@ says, or nothing is left; the page after that begins at --cursor.`,
 }
 
 func (s *session) runList(cmd *cobra.Command, l monitor.Lister, search monitor.Search, limit int) error {
+	return s.listPages(limit, search.Cursor, messageTable, func(limit int, cursor string) (monitor.Page, error) {
+		search.Limit, search.Cursor = limit, cursor
+		return l.Messages(cmd.Context(), search)
+	})
+}
+
+// listPages shows what pages have, until there are as many as wanted.
+func (s *session) listPages(limit int, cursor string, show func([]monitor.Record) table, read func(limit int, cursor string) (monitor.Page, error)) error {
 	var found []monitor.Record
 	p := s.progress("searching")
-	next := ""
 	for {
-		search.Limit = limit - len(found)
-		page, err := l.Messages(cmd.Context(), search)
+		page, err := read(limit-len(found), cursor)
 		if err != nil {
 			p.end()
 			return err
 		}
 		p.add(int64(page.Read), 0)
 		found = append(found, page.Records...)
-		if next = page.Cursor; next == "" || len(found) >= limit {
+		if cursor = page.Cursor; cursor == "" || len(found) >= limit {
 			break
 		}
-		search.Cursor = next
 	}
 	p.end()
-	if err := list(s, newMessages(found), func() table { return messageTable(found) }); err != nil {
+	if err := list(s, newMessages(found), func() table { return show(found) }); err != nil {
 		return err
 	}
-	if next != "" {
-		s.note("there may be more: --cursor %s", next)
+	if cursor != "" {
+		s.note("there may be more: --cursor %s", cursor)
 	}
 	return nil
 }

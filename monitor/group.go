@@ -32,8 +32,8 @@ type GroupPage struct {
 // A Grouper groups dead letters.
 type Grouper interface {
 	// FailedGroups groups dead letters, from the latest on: [SearchRows] of them at most. The cursor goes on with older ones, for
-	// [MergeGroups]. Of f it uses Type, Queue, Reason, Class, Since and Until.
-	FailedGroups(ctx context.Context, f Filter, cursor string) (GroupPage, error)
+	// [MergeGroups]. Of f it uses Type, Queue, Reason, Class, Since, Until and Cursor.
+	FailedGroups(ctx context.Context, f Filter) (GroupPage, error)
 }
 
 // MergeGroups adds the groups of older dead letters to those of later ones.

@@ -18,7 +18,7 @@ func sqliteMutants() []mutant {
 		},
 		{
 			"a page goes on behind what it did not show", "sqlite", "../../internal/search/search.go",
-			"			page.Cursor = monitor.CursorAfter(all[len(all)-1].ID)\n", "			page.Cursor = monitor.CursorAfter(p.Last)\n",
+			"			page.Cursor = r.cursor(all[len(all)-1].Key)\n", "			page.Cursor = r.cursor(p.Last)\n",
 			"search/pages",
 		},
 		{

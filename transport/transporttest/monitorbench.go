@@ -140,7 +140,7 @@ func (k *kit) monitorCalls(needle *symphony.Envelope) (calls []monitorCall) {
 		add("failed", func() error { _, err := d.Failed(k.ctx, monitor.Filter{}); return err })
 	}
 	if g, ok := symphony.As[monitor.Grouper](k.Transport); ok {
-		add("failed groups", func() error { _, err := g.FailedGroups(k.ctx, monitor.Filter{}, ""); return err })
+		add("failed groups", func() error { _, err := g.FailedGroups(k.ctx, monitor.Filter{}); return err })
 	}
 	if c, ok := symphony.As[monitor.Crew](k.Transport); ok {
 		add("workers", func() error { _, err := c.Workers(k.ctx); return err })
