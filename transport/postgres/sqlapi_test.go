@@ -59,6 +59,11 @@ func wishKey(s string) wish {
 	return wish{[]symphony.Stamp{symphony.IdempotencyKey(s, 24*time.Hour)}, "idempotency_key", s, "text"}
 }
 
+// wishTaken is what to do when the key of the wish before it is taken.
+func wishTaken(action string, stamps ...symphony.Stamp) wish {
+	return wish{stamps, "when_taken", action, "text"}
+}
+
 func wishRetries(n int) wish {
 	return wish{[]symphony.Stamp{symphony.MaxRetries(n)}, "max_retries", int64(n), "bigint"}
 }
@@ -91,9 +96,9 @@ func (m wished) inGo(ctx context.Context, store *Transport) (symphony.Receipt, e
 
 // inSQL sends m by the functions.
 func (m wished) inSQL(ctx context.Context, store *Transport, conn querier) (r symphony.Receipt, err error) {
-	text, args := "select id::text, duplicate, copies::text[] from symphony.dispatch(type => $1::text, payload => $2::text::json", []any{m.typ, m.body}
+	text, args := "select id::text, duplicate, replaced, copies::text[] from symphony.dispatch(type => $1::text, payload => $2::text::json", []any{m.typ, m.body}
 	if m.bytes || m.content != "" {
-		text, args = "select id::text, duplicate, copies::text[] from symphony.dispatch_bytes(type => $1::text, body => $2::bytea", []any{m.typ, []byte(m.body)}
+		text, args = "select id::text, duplicate, replaced, copies::text[] from symphony.dispatch_bytes(type => $1::text, body => $2::bytea", []any{m.typ, []byte(m.body)}
 		if m.content != "" {
 			args = append(args, m.content)
 			text += ", content_type => $3::text"
@@ -111,7 +116,7 @@ func (m wished) inSQL(ctx context.Context, store *Transport, conn querier) (r sy
 	for rows.Next() {
 		var id string
 		var copies []string
-		if err := rows.Scan(&id, &r.Duplicate, &copies); err != nil {
+		if err := rows.Scan(&id, &r.Duplicate, &r.Replaced, &copies); err != nil {
 			return r, err
 		}
 		for _, c := range append([]string{id}, copies...) {
@@ -147,6 +152,11 @@ func withoutTimes(r monitor.Record) monitor.Record {
 
 const big = 256 << 10
 
+// eats wants something that nobody can do with a key that is taken.
+func eats(action symphony.KeyAction) symphony.Stamp {
+	return func(e *symphony.Envelope) error { e.WhenTaken = action; return nil }
+}
+
 // sqlCases are what both ways must accept or refuse, and store alike.
 func sqlCases() map[string][]wished {
 	opt := func(os ...wish) wished { return wished{options: os} }
@@ -169,6 +179,8 @@ func sqlCases() map[string][]wished {
 		}
 		return all
 	}
+	taken := func(os ...wish) wished { return wished{typ: "taken", options: os} }
+	replace, debounce := symphony.Replace("k", 24*time.Hour), symphony.Debounce("d", 0)
 	return map[string][]wished{
 		"types": names("a", "A", "9", "order.paid", `a_b.c:d/e-f`, rep("a", 128), rep("a", 129), " a", "a ", "a b", "a\n", "\na", "_a", ".a", "-a", ":a", "/a", "ä", "aä", "a\u0131",
 			"a'b", `a"b`, `a\b`, "a,b", "日本"),
@@ -188,6 +200,20 @@ func sqlCases() map[string][]wished {
 			opt(wishKey("")), opt(wishKey("k")), opt(wishKey(rep("k", 255))), opt(wishKey(rep("k", 256))), opt(wishKey(rep("ä", 127))), opt(wishKey(rep("ä", 128))), opt(wishKey("a\nb")), opt(wishKey(" ")),
 			opt(wishGroup("")), opt(wishGroup("g")), opt(wishGroup(rep("g", 255))), opt(wishGroup(rep("g", 256))), opt(wishGroup(rep("🎉", 63))), opt(wishGroup(rep("🎉", 64))), opt(wishGroup("a\tb")),
 			opt(wishKey("both"), wishGroup("both")),
+		},
+		"keys that are taken": {
+			taken(wishKey("k"), wishTaken("keep")), taken(wishKey("k"), wishPrio(9)), taken(wishKey("k"), wishTaken("keep"), wishPrio(9)),
+			taken(wishKey("k"), wishTaken("replace", replace), wishPrio(2), wishRetries(7), wishTags("x"), wishHeaders(map[string]string{"a": "b"}), wishInQueue("other"), wishDelay(time.Hour), wishGroup("g")),
+			taken(wishKey("k"), wishTaken("replace", replace)),
+			{typ: "taken", body: "\xff", content: "a/b", options: []wish{wishKey("k"), wishTaken("replace", replace)}},
+			{typ: "taken", body: rep("x", big+1), content: "a/b", options: []wish{wishKey("k"), wishTaken("replace", replace)}},
+			taken(wishKey("k"), wishTaken("replace", replace), wishTags("")),
+			taken(wishKey("new"), wishTaken("replace", symphony.Replace("new", 24*time.Hour)), wishDelay(time.Hour)),
+			taken(wishKey("d"), wishTaken("debounce", debounce), wishAt(year(2400, 0))), taken(wishKey("d"), wishTaken("debounce", debounce), wishAt(year(2401, 0)), wishPrio(3)),
+			taken(wishKey("d"), wishTaken("replace", symphony.Replace("d", 0)), wishAt(year(2402, 0))), taken(wishKey("d"), wishTaken("debounce", debounce), wishAt(year(2403, 0))),
+			taken(wishKey("e"), wishTaken("debounce", symphony.Debounce("e", time.Hour)), wishDelay(time.Hour)), taken(wishKey("e"), wishTaken("debounce", symphony.Debounce("e", 0)), wishDelay(-time.Hour)),
+			taken(wishKey(""), wishTaken("replace", symphony.Replace("", 0))), taken(wishKey(""), wishTaken("debounce", symphony.Debounce("", 0))),
+			taken(wishKey("k"), wishTaken("eat", eats("eat"))), taken(wishKey("k"), wishTaken("REPLACE", eats("REPLACE"))),
 		},
 		"headers": {
 			one("a", ""), one("a-b", "x"), one("0", "x"), one(rep("a", 64), "x"), one(rep("a", 65), "x"), one("", "x"), one("A", "x"), one("aB", "x"), one("-a", "x"), one("a_b", "x"), one("a.b", "x"),
@@ -278,10 +304,13 @@ func TestGoAndSQLAgree(t *testing.T) {
 					continue
 				}
 				a, b := withoutTimes(statusOf(t, inGo, r.ID)), withoutTimes(statusOf(t, inSQL, q.ID))
-				if diff := cmp.Diff(a, b); diff != "" || r.Duplicate || q.Duplicate {
+				if diff := cmp.Diff(a, b); diff != "" || (r.Duplicate || q.Duplicate) && m.typ != "taken" {
 					t.Errorf("%s): stored as (- Go, + SQL) %.800s", what, diff)
 				}
-				if string(b.Body) != m.body {
+				if r.Duplicate != q.Duplicate || r.Replaced != q.Replaced {
+					t.Errorf("%s): the receipt in Go is %+v, in SQL %+v", what, r, q)
+				}
+				if string(b.Body) != m.body && (!q.Duplicate || q.Replaced) {
 					t.Errorf("%s): the body was changed", what)
 				}
 			}
@@ -315,7 +344,7 @@ func TestSQLRefuses(t *testing.T) {
 		"'a', '{}', delay => '300 years'": "delay", "'a', '{}', expires => '300 years'": "expiry", "'a', '{}', idempotency_key => 'k', key_window => '300 years'": "window",
 		"'a', '{}', idempotency_key => 'k', key_window => '-1 s'": "window", "'a', '{}', headers => '[]'": "headers", "'a', '{}', headers => '\"x\"'": "headers", "'a', '{}', headers => 'null'": "headers",
 		"'a', '{}', headers => '{\"a\":1}'": "header a", "'a', '{}', headers => '{\"a\":null}'": "header a", "'a', '{}', headers => '{\"a\":{}}'": "header a", "'a', '{}', tags => array['a', null]": "tag",
-		"'a', '{}', delay => '1 month -40 days'": "delay",
+		"'a', '{}', delay => '1 month -40 days'": "delay", "'a', '{}', when_taken => 'replace'": "idempotency key", "'a', '{}', when_taken => '', idempotency_key => 'k'": "when_taken",
 	} {
 		_, err := store.Pool().Exec(t.Context(), store.sql.in("select symphony.dispatch("+args+")"))
 		if err == nil || !strings.Contains(err.Error(), want) || codeOf(err) != "22023" {
@@ -323,7 +352,7 @@ func TestSQLRefuses(t *testing.T) {
 		}
 	}
 	for _, args := range []string{
-		"'a'", "'a', '{}', queue => null, priority => null, delay => null, at => null, expires => null, max_retries => null, idempotency_key => null, key_window => null, group_key => null, headers => null, tags => null, wake => null",
+		"'a'", "'a', '{}', queue => null, priority => null, delay => null, at => null, expires => null, max_retries => null, idempotency_key => null, key_window => null, when_taken => null, group_key => null, headers => null, tags => null, wake => null",
 		"'a', 'null'", "'a', '{}', tags => '{}', headers => '{}'", "'a', '{}', tags => '[0:1]={a,b}'",
 		"'a', '{}', tags => array[['a', 'b'], ['c', 'd']]",
 	} {
