@@ -93,6 +93,7 @@ type Worker struct {
 	StartedAt  time.Time     `json:"started_at"`
 	AliveUntil time.Time     `json:"alive_until"`
 	Lease      time.Duration `json:"-"`
+	Queues     []string      `json:"queues"`            // that it has asked for messages of, in the order of their names
 	Count      int           `json:"messages"`          // that it has
 	Running    []Running     `json:"running,omitempty"` // those that it has had longest, 100 at most
 }

@@ -63,9 +63,9 @@ func sqliteMutants() []mutant {
 			"transaction/complete and commit",
 		},
 		{
-			"the lease ends by the worker's clock", "sqlite", "claim.go",
-			"[]any{c.Worker, now, now + lease, lease}",
-			"[]any{c.Worker, now, time.Now().UnixMilli() + lease, lease}",
+			"the lease ends by the worker's clock", "sqlite", "pause.go",
+			"[]any{c.Worker, now, now + lease, lease, array(names)}",
+			"[]any{c.Worker, now, time.Now().UnixMilli() + lease, lease, array(names)}",
 			"lease/counts from the claim",
 		},
 		{

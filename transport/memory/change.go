@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -173,7 +174,7 @@ func (t *Transport) Workers(ctx context.Context) (all []monitor.Worker, err erro
 	}
 	defer t.mu.Unlock()
 	for _, w := range t.workers {
-		one := monitor.Worker{Identity: w.name, StartedAt: timeOf(w.started), AliveUntil: timeOf(w.until), Lease: w.lease, Count: len(w.held)}
+		one := monitor.Worker{Identity: w.name, StartedAt: timeOf(w.started), AliveUntil: timeOf(w.until), Lease: w.lease, Count: len(w.held), Queues: slices.Sorted(maps.Keys(w.queues))}
 		for _, m := range w.held {
 			one.Running = append(one.Running, monitor.Running{
 				ID: m.env.ID, Type: m.env.Type, Queue: m.env.Queue, Attempt: m.retries + 1, Since: timeOf(m.lease.since), Cancelled: m.cancelled,

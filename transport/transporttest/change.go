@@ -40,7 +40,7 @@ func changeTests() []test {
 			editing | find | keys, changeEditRefused,
 		},
 		{
-			"workers/what they have", "Workers alive and what each has now. (Crew)",
+			"workers/what they have", "Workers alive, the queues that each serves and what it has now. (Crew)",
 			crews, crewHas,
 		},
 		{
@@ -227,11 +227,25 @@ func crewHas(k *kit) {
 		k.Fatalf("workers %+v, want one and two", ws)
 	}
 	equal(k, "what the first has", ws[0].Count, 2)
+	equal(k, "the queues of the second", ws[1].Queues, []string{"side"})
 	equal(k, "what the first runs", len(ws[0].Running), 2)
 	r := ws[1].Running[0]
 	equal(k, "what the second runs", r, monitor.Running{ID: c.ID, Type: typ, Queue: "side", Attempt: 1, Since: r.Since})
 	if left := ws[1].AliveUntil.Sub(r.Since); left < lease-time.Second || left > lease+2*time.Second || ws[1].Lease != lease {
 		k.Errorf("the lease of %v ends %v after the claim", ws[1].Lease, left)
+	}
+	// One that has as many of a queue as it may asks for the others, and serves it all the same.
+	d := message(on("b"))
+	k.send(d)
+	k.receive(claimOf("four", 1, symphony.QueueClaim{Name: "c"}, symphony.QueueClaim{Name: "b"}), 1)
+	k.Advance(lease / 2)
+	e := message(on("a"))
+	k.send(e)
+	k.receive(claimOf("four", 1, symphony.QueueClaim{Name: "c"}, symphony.QueueClaim{Name: "a"}), 1)
+	for _, w := range workers() {
+		if w.Identity == "four" {
+			equal(k, "the queues of one with several", w.Queues, []string{"a", "b", "c"})
+		}
 	}
 	k.done(ds)
 	k.lapse()
