@@ -304,17 +304,15 @@ Give their ids, or choose them with flags; what has been chosen that way is
 counted and confirmed first.`,
 		flags: func(c *cobra.Command) {
 			c.Flags().Var(&at, "at", "the time, in RFC 3339")
-			c.Flags().Var(&in, "in", "how long from now, such as 90m")
+			c.Flags().Var(&in, "in", "how long from now by the clock of the store, such as 90m")
 			c.MarkFlagsMutuallyExclusive("at", "in")
 		},
 		prepare: func(b *monitor.Bulk, _ []string) error {
-			if b.At = at.Time; in != 0 {
-				b.At = time.Now().Add(time.Duration(in))
-			}
+			b.Due = monitor.Due{At: at.Time, Delay: time.Duration(in)}
 			return nil
 		},
 		do: func(ctx context.Context, c monitor.Changer, b *monitor.Bulk, ids []symphony.ID) ([]error, error) {
-			return c.Reschedule(ctx, ids, b.At)
+			return c.Reschedule(ctx, ids, b.Due)
 		},
 	})
 }

@@ -46,9 +46,9 @@ func (t *Transport) CancelAll(ctx context.Context, ids []symphony.ID) ([]error, 
 }
 
 // Reschedule implements [monitor.Changer].
-func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, at time.Time) ([]error, error) {
-	if at.UTC().Year() > 9999 {
-		return nil, &symphony.InvalidError{What: "time", Value: at.String(), Rule: "between the years 1970 and 9999"}
+func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, due monitor.Due) ([]error, error) {
+	if err := due.Check(); err != nil {
+		return nil, fmt.Errorf("reschedule messages: %w", err)
 	}
 	return t.change(ctx, "reschedule", ids, func(m *message, now time.Time) error {
 		if m.status == monitor.Processing {
@@ -56,7 +56,10 @@ func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, at time.T
 		}
 		m.leave()
 		m.waitFor("")
-		m.available = max(roundUp(at), now.UnixMilli())
+		m.available = max(roundUp(due.At), now.UnixMilli())
+		if due.Delay > 0 {
+			m.available = roundUp(now.Add(due.Delay))
+		}
 		t.enqueue(m, now)
 		return nil
 	})

@@ -216,7 +216,7 @@ func (p *planning) monitor(t *testing.T) {
 		ids = append(ids, r[0].([16]byte))
 	}
 	p.run(t, "lock_live", s.lockLive, ids)
-	p.run(t, "reschedule", s.reschedule, ids, time.Now().Add(time.Hour))
+	p.run(t, "reschedule", s.reschedule, ids, time.Now().Add(time.Hour), int64(0))
 	p.run(t, "prioritize", s.prioritize, ids, int16(9))
 	p.run(t, "mark", s.mark, ids)
 	p.run(t, "workers", s.workers, 100)

@@ -186,7 +186,7 @@ func (k *kit) monitorChanges() (calls []monitorCall) {
 	if searches && changes {
 		step("priority of 500", monitor.Pending, func(ids []symphony.ID) ([]error, error) { return c.Prioritize(k.ctx, ids, 7) })
 		step("reschedule 500", monitor.Scheduled, func(ids []symphony.ID) ([]error, error) {
-			return c.Reschedule(k.ctx, ids, time.Now().Add(48*time.Hour))
+			return c.Reschedule(k.ctx, ids, monitor.Due{Delay: 48 * time.Hour})
 		})
 		step("cancel 500", monitor.Scheduled, func(ids []symphony.ID) ([]error, error) { return c.CancelAll(k.ctx, ids) })
 	}
