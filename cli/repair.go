@@ -161,7 +161,7 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 			return err
 		}
 	}
-	results, errs := make([]result, 0, len(ids)), make([]error, 0, len(ids))
+	out, errs := parts[result]{s: s, rows: resultTable}, make([]error, 0, len(ids))
 	p := s.progress("dead letters")
 	for from := 0; from < len(ids) && err == nil; from += chunk {
 		part := ids[from:min(from+chunk, len(ids))]
@@ -179,18 +179,23 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 		if err != nil {
 			break
 		}
+		results := make([]result, len(part))
 		for i, id := range part {
-			results = append(results, s.result(id, word, said[i]))
+			results[i] = s.result(id, word, said[i])
 		}
 		errs = append(errs, said...)
-		p.set(int64(len(results)), int64(len(ids)))
+		p.end()
+		if err := out.add(results); err != nil {
+			return err
+		}
+		p.set(int64(len(errs)), int64(len(ids)))
 	}
 	p.end()
-	if shown := list(s, results, func() table { return resultTable(results) }); shown != nil {
-		return shown
+	if err := out.end(); err != nil {
+		return err
 	}
 	if err != nil {
-		if len(results) > 0 {
+		if len(errs) > 0 {
 			return &failure{ExitPartial, "", err}
 		}
 		return err

@@ -52,7 +52,7 @@ const (
 // A Bulk does one thing with all messages that a search chooses, in small steps, each of which is stored: others see how far it is
 // and can abort it, and when whoever runs it is gone, somebody else may go on. Messages that are sent after it began are left alone.
 type Bulk struct {
-	ID       symphony.ID `json:"id"`
+	ID       symphony.ID `json:"id,omitzero"`
 	Action   Action      `json:"action"`
 	Search   Search      `json:"search"` // Limit, Cursor and Oldest are not used
 	Due                  // of ActionReschedule; Delay counts from CreatedAt
@@ -66,8 +66,8 @@ type Bulk struct {
 	Refused int64     `json:"refused"`         // chosen, and changed by somebody else before, or its key is taken
 	Error   string    `json:"error,omitempty"` // of the last one that was refused
 
-	CreatedAt  time.Time `json:"created_at"`
-	UpdatedAt  time.Time `json:"updated_at"`
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+	UpdatedAt  time.Time `json:"updated_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 
 	Holder  string `json:"holder,omitempty"` // who runs it
