@@ -154,8 +154,15 @@ func (k *kit) monitorCalls(needle *symphony.Envelope) (calls []monitorCall) {
 			return err
 		})
 	}
-	if d, ok := symphony.As[monitor.Doctor](k.Transport); ok {
-		add("health", func() error { _, err := d.Health(k.ctx); return err })
+	if e, ok := symphony.As[monitor.Examiner](k.Transport); ok {
+		add("examine", func() error {
+			for _, c := range e.Examine(k.ctx) {
+				if c.Err != nil {
+					return c.Err
+				}
+			}
+			return nil
+		})
 	}
 	return append(calls, k.monitorChanges()...)
 }
