@@ -25,7 +25,7 @@ type change struct {
 	flags            func(c *cobra.Command)
 	prepare          func(b *monitor.Bulk, args []string) error
 	do               func(ctx context.Context, c monitor.Changer, b *monitor.Bulk, ids []symphony.ID) ([]error, error)
-	choice           choice
+	choice           messageChoice
 	yes, dryRun      bool
 }
 

@@ -37,7 +37,7 @@ func (s *session) symfonyNames() []*cobra.Command {
 }
 
 func (s *session) failedList(use string) *cobra.Command {
-	var sel selection
+	var chosen letterChoice
 	c := &cobra.Command{
 		Use:   use,
 		Short: "List dead letters, the latest first",
@@ -47,17 +47,17 @@ begins at --cursor.`,
 		Args: s.arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withPower(cmd.Context(), s, "list dead letters", func(d monitor.DeadLetters) error {
-				return s.listPages(int(sel.limit), sel.cursor, failedTable, func(limit int, cursor string) (monitor.Page, error) {
-					f := sel.filter()
+				return s.listPages(int(chosen.limit), chosen.cursor, failedTable, func(limit int, cursor string) (monitor.Page, error) {
+					f := chosen.filter()
 					f.Limit, f.Cursor = limit, cursor
 					return d.Failed(cmd.Context(), f)
 				})
 			})
 		},
 	}
-	sel.limit = 50
-	sel.flags(c)
-	c.Flags().StringVar(&sel.cursor, "cursor", "", "go on where a list before has ended")
+	chosen.limit = 50
+	chosen.flags(c)
+	c.Flags().StringVar(&chosen.cursor, "cursor", "", "go on where a list before has ended")
 	return c
 }
 
