@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ type change struct {
 	flags            func(c *cobra.Command)
 	prepare          func(b *monitor.Bulk, args []string) error
 	do               func(ctx context.Context, c monitor.Changer, b *monitor.Bulk, ids []symphony.ID) ([]error, error)
-	choice           choice
+	choice           messageChoice
 	yes, dryRun      bool
 }
 
@@ -139,11 +140,15 @@ func (s *session) runBulk(ctx context.Context, c *change, t symphony.Transport, 
 		return err
 	}
 	most := counts.AtMost(&b.Search)
-	if most == 0 && s.output == formatTable {
+	if most == 0 { // nothing to store a bulk for
 		s.note("no message matches")
-		return nil
+		if s.output == formatTable {
+			return nil
+		}
+		b.State = monitor.BulkDone
+		return s.encode(b)
 	}
-	if most > 0 && !c.yes {
+	if !c.yes {
 		if err := s.confirm(fmt.Sprintf("%s up to %d message%s", c.verb, most, plural(int(most)))); err != nil {
 			return err
 		}
@@ -204,21 +209,25 @@ func (s *session) tryBulk(ctx context.Context, c *change, t symphony.Transport, 
 		return err
 	}
 	p := s.progress("searching")
-	var results []result
+	out, n := parts[result]{s: s, rows: resultTable}, 0
 	search.Limit = 1000
 	err = monitor.All(ctx, lister, search, func(page monitor.Page) error {
-		p.add(int64(page.Read), 0)
-		for _, r := range page.Records {
-			results = append(results, result{ID: r.ID, Result: "would be " + c.done})
+		results := make([]result, len(page.Records))
+		for i, r := range page.Records {
+			results[i] = result{ID: r.ID, Result: "would be " + c.done}
 		}
-		return nil
+		n += len(results)
+		p.end()
+		err := out.add(results)
+		p.add(int64(page.Read), 0)
+		return err
 	})
 	p.end()
-	if err != nil {
+	if err := cmp.Or(err, out.end()); err != nil {
 		return err
 	}
-	s.note("%d message%s would be %s", len(results), plural(len(results)), c.done)
-	return list(s, results, func() table { return resultTable(results) })
+	s.note("%d message%s would be %s", n, plural(n), c.done)
+	return nil
 }
 
 func (s *session) bulks() *cobra.Command {
@@ -304,17 +313,15 @@ Give their ids, or choose them with flags; what has been chosen that way is
 counted and confirmed first.`,
 		flags: func(c *cobra.Command) {
 			c.Flags().Var(&at, "at", "the time, in RFC 3339")
-			c.Flags().Var(&in, "in", "how long from now, such as 90m")
+			c.Flags().Var(&in, "in", "how long from now by the clock of the store, such as 90m")
 			c.MarkFlagsMutuallyExclusive("at", "in")
 		},
 		prepare: func(b *monitor.Bulk, _ []string) error {
-			if b.At = at.Time; in != 0 {
-				b.At = time.Now().Add(time.Duration(in))
-			}
+			b.Due = monitor.Due{At: at.Time, Delay: time.Duration(in)}
 			return nil
 		},
 		do: func(ctx context.Context, c monitor.Changer, b *monitor.Bulk, ids []symphony.ID) ([]error, error) {
-			return c.Reschedule(ctx, ids, b.At)
+			return c.Reschedule(ctx, ids, b.Due)
 		},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,10 @@ the user vacuum, are there long transactions or dead rows, is there room, are
 workers alive, do messages wait for long, dead letters, types without a handler,
 subscriptions without a worker.
 
+With --verbose, and always in JSON, checks come with the figures behind them: the
+sizes, dead rows and last vacuum of each table, what keeps dead rows from being
+removed, the sizes of files.
+
 It changes nothing. The exit code is 8 when something failed, with --strict also
 when there is a warning.`,
 		Args: s.arguments(0, 0),
@@ -44,6 +49,9 @@ when there is a warning.`,
 			}
 			if err := list(s, all, func() table { return findingTable(all) }); err != nil {
 				return err
+			}
+			if s.loud && s.output == formatTable {
+				s.figuresOf(all)
 			}
 			return judgeFindings(all, strict)
 		},
@@ -66,6 +74,30 @@ func findingTable(all []finding) table {
 		t = append(t, row)
 	}
 	return t
+}
+
+// figuresOf writes the figures behind checks, a table for each kind of them.
+func (s *session) figuresOf(all []finding) {
+	number := func(n int64) string { return strconv.FormatInt(n, 10) }
+	tables, holders := table{{"TABLE", "BYTES", "ROWS", "DEAD", "VACUUMED", "PARTITIONS"}}, table{{"HOLDER", "NAME", "PID", "STATE", "AGE", "TRANSACTIONS", "QUERY"}}
+	files := table{{"FILE", "BYTES", "FREE"}}
+	for _, f := range all {
+		for _, t := range f.Tables {
+			tables = append(tables, []string{t.Name, number(t.Bytes), number(t.Rows), number(t.Dead), moment(t.Vacuumed), strconv.Itoa(t.Parts)})
+		}
+		for _, h := range f.Holders {
+			holders = append(holders, []string{h.Kind, h.Name, strconv.Itoa(h.PID), h.State, h.Age.Round(time.Second).String(), number(h.Held), cut(h.Query, 80)})
+		}
+		for _, each := range f.Files {
+			files = append(files, []string{each.Name, number(each.Bytes), number(each.Free)})
+		}
+	}
+	for _, t := range []table{tables, holders, files} {
+		if len(t) > 1 {
+			fmt.Fprintln(s.std.Out)
+			s.write(t)
+		}
+	}
 }
 
 func judgeFindings(all []finding, strict bool) error {

@@ -37,26 +37,27 @@ func (s *session) symfonyNames() []*cobra.Command {
 }
 
 func (s *session) failedList(use string) *cobra.Command {
-	var sel selection
+	var chosen letterChoice
 	c := &cobra.Command{
 		Use:   use,
 		Short: "List dead letters, the latest first",
-		Args:  s.arguments(0, 0),
+		Long: `List dead letters, the one that failed last first. The store is read page by page
+until there are as many as --limit says, or nothing is left; the page after that
+begins at --cursor.`,
+		Args: s.arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withPower(cmd.Context(), s, "list dead letters", func(d monitor.DeadLetters) error {
-				rs, err := d.Failed(cmd.Context(), sel.filter())
-				if err != nil {
-					return err
-				}
-				if len(rs) == int(sel.limit) {
-					s.note("these are the latest %d; --limit shows more", len(rs))
-				}
-				return list(s, newMessages(rs), func() table { return failedTable(rs) })
+				return s.listPages(int(chosen.limit), chosen.cursor, failedTable, func(limit int, cursor string) (monitor.Page, error) {
+					f := chosen.filter()
+					f.Limit, f.Cursor = limit, cursor
+					return d.Failed(cmd.Context(), f)
+				})
 			})
 		},
 	}
-	sel.limit = 50
-	sel.flags(c)
+	chosen.limit = 50
+	chosen.flags(c)
+	c.Flags().StringVar(&chosen.cursor, "cursor", "", "go on where a list before has ended")
 	return c
 }
 
@@ -89,17 +90,17 @@ func (s *session) failedShow(use string) *cobra.Command {
 				return err
 			}
 			return withPower(cmd.Context(), s, "list dead letters", func(d monitor.DeadLetters) error {
-				rs, err := d.Failed(cmd.Context(), monitor.Filter{IDs: []symphony.ID{id}})
+				page, err := d.Failed(cmd.Context(), monitor.Filter{IDs: []symphony.ID{id}})
 				if err != nil {
 					return err
 				}
-				if len(rs) == 0 {
+				if len(page.Records) == 0 {
 					return &failure{
 						ExitNotFound, fmt.Sprintf("`%s messages show %s` finds it in any state", s.opts.Name, id),
 						fmt.Errorf("no dead letter %s: %w", id, monitor.ErrNotFound),
 					}
 				}
-				m := newMessage(rs[0])
+				m := newMessage(page.Records[0])
 				return s.show(m, m.write)
 			})
 		},

@@ -12,7 +12,7 @@ import (
 )
 
 func (s *session) failedGroups(use string) *cobra.Command {
-	var sel selection
+	var chosen letterChoice
 	c := &cobra.Command{
 		Use:   use,
 		Short: "List dead letters by what they failed of, the most frequent first",
@@ -21,27 +21,27 @@ func (s *session) failedGroups(use string) *cobra.Command {
 			return withPower(cmd.Context(), s, "group dead letters", func(g monitor.Grouper) error {
 				p := s.progress("dead letters")
 				var groups []monitor.FailedGroup
-				for cursor := ""; ; {
-					page, err := g.FailedGroups(cmd.Context(), sel.filter(), cursor)
+				for f := chosen.filter(); ; {
+					page, err := g.FailedGroups(cmd.Context(), f)
 					if err != nil {
 						p.end()
 						return err
 					}
 					groups = monitor.MergeGroups(groups, page.Groups)
 					p.add(int64(page.Read), 0)
-					if cursor = page.Cursor; cursor == "" {
+					if f.Cursor = page.Cursor; f.Cursor == "" {
 						break
 					}
 				}
 				p.end()
-				if sel.limit > 0 {
-					groups = groups[:min(len(groups), int(sel.limit))]
+				if chosen.limit > 0 {
+					groups = groups[:min(len(groups), int(chosen.limit))]
 				}
 				return list(s, groups, func() table { return groupTable(groups) })
 			})
 		},
 	}
-	sel.flags(c)
+	chosen.flags(c)
 	return c
 }
 

@@ -75,6 +75,57 @@ func list[T any](s *session, values []T, rows func() table) error {
 	return nil
 }
 
+// A parts writes what list does, part by part, and keeps none of it. On a terminal each part is aligned by itself.
+type parts[T any] struct {
+	s     *session
+	rows  func([]T) table
+	begun bool
+}
+
+func (p *parts[T]) add(values []T) error {
+	if p.s.output == formatTable {
+		if len(values) > 0 || !p.begun {
+			p.s.writeRows(p.rows(values), !p.begun)
+			p.begun = true
+		}
+		return nil
+	}
+	for _, v := range values {
+		if p.s.output == formatLines {
+			if err := p.s.encode(v); err != nil {
+				return err
+			}
+			continue
+		}
+		var b strings.Builder
+		b.WriteString(map[bool]string{false: "[\n  ", true: ",\n  "}[p.begun])
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		e.SetIndent("  ", "  ")
+		if err := e.Encode(v); err != nil {
+			return err
+		}
+		if _, err := io.WriteString(p.s.std.Out, strings.TrimSuffix(b.String(), "\n")); err != nil {
+			return err
+		}
+		p.begun = true
+	}
+	return nil
+}
+
+// end writes what comes after the last part.
+func (p *parts[T]) end() (err error) {
+	switch {
+	case p.s.output == formatTable:
+		err = p.add(nil)
+	case p.s.output == formatJSON && p.begun:
+		_, err = io.WriteString(p.s.std.Out, "\n]\n")
+	case p.s.output == formatJSON:
+		err = p.s.encode([]T{})
+	}
+	return err
+}
+
 func (s *session) encode(value any) error {
 	e := json.NewEncoder(s.std.Out)
 	e.SetEscapeHTML(false)
@@ -88,17 +139,22 @@ func (s *session) encode(value any) error {
 type table [][]string
 
 // write aligns the columns for a terminal. For a program it separates them by one tab.
-func (s *session) write(t table) {
-	if !isTerminal(s.std.Out) {
+func (s *session) write(t table) { s.writeRows(t, true) }
+
+func (s *session) writeRows(t table, headings bool) {
+	var texts []string
+	if isTerminal(s.std.Out) {
+		texts = t.aligned()
+		texts[0] = s.paint(s.std.Out, bold, texts[0])
+	} else {
 		for _, row := range t {
-			fmt.Fprintln(s.std.Out, strings.Join(lines(row), "\t"))
+			texts = append(texts, strings.Join(lines(row), "\t"))
 		}
-		return
 	}
-	for n, text := range t.aligned() {
-		if n == 0 {
-			text = s.paint(s.std.Out, bold, text)
-		}
+	if !headings {
+		texts = texts[1:]
+	}
+	for _, text := range texts {
 		fmt.Fprintln(s.std.Out, text)
 	}
 }

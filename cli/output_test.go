@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -41,6 +42,33 @@ func TestLists(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", output, diff)
+		}
+	}
+	rows := func(items []item) table {
+		t := table{{"N"}}
+		for _, i := range items {
+			t = append(t, []string{i.N})
+		}
+		return t
+	}
+	for _, output := range []format{formatJSON, formatLines, formatTable} {
+		for _, all := range [][]item{{{"<1>"}, {"2"}, {"3"}}, {}} {
+			var whole, inParts strings.Builder
+			if err := list(&session{std: Streams{Out: &whole}, output: output}, all, func() table { return rows(all) }); err != nil {
+				t.Fatal(err)
+			}
+			p := parts[item]{s: &session{std: Streams{Out: &inParts}, output: output}, rows: rows}
+			for _, one := range all {
+				if err := errors.Join(p.add([]item{one}), p.add(nil)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := p.end(); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(whole.String(), inParts.String()); diff != "" {
+				t.Errorf("%d items as %s in parts (-whole +parts):\n%s", len(all), &output, diff)
+			}
 		}
 	}
 	var out strings.Builder

@@ -240,7 +240,7 @@ func (s *session) eachPause(use string, kind monitor.PauseKind, done string, do 
 func (s *session) workers() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "list",
-		Short: "List workers alive and what each has now",
+		Short: "List workers alive, the queues that each serves, and what it has now",
 		Args:  s.arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withPower(cmd.Context(), s, "list workers", func(c monitor.Crew) error {
@@ -256,7 +256,7 @@ func (s *session) workers() *cobra.Command {
 }
 
 func workerTable(all []monitor.Worker) table {
-	t := table{{"WORKER", "STARTED", "ALIVE UNTIL", "MESSAGES", "RUNNING"}}
+	t := table{{"WORKER", "QUEUES", "STARTED", "ALIVE UNTIL", "MESSAGES", "RUNNING"}}
 	for _, w := range all {
 		var running []string
 		for _, r := range w.Running[:min(len(w.Running), 3)] {
@@ -265,7 +265,7 @@ func workerTable(all []monitor.Worker) table {
 		if rest := w.Count - len(running); rest > 0 {
 			running = append(running, fmt.Sprintf("and %d more", rest))
 		}
-		t = append(t, []string{w.Identity, moment(w.StartedAt), moment(w.AliveUntil), strconv.Itoa(w.Count), strings.Join(running, ", ")})
+		t = append(t, []string{w.Identity, strings.Join(w.Queues, ", "), moment(w.StartedAt), moment(w.AliveUntil), strconv.Itoa(w.Count), strings.Join(running, ", ")})
 	}
 	return t
 }

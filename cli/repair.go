@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/monitor"
@@ -17,80 +16,31 @@ import (
 // chunk is how many dead letters are read or changed in one call of the store.
 const chunk = 500
 
-// A selection chooses dead letters.
-type selection struct {
-	typ, queue, reason, class string
-	fingerprint               string
-	since, until              past
-	limit                     count
-	all                       bool
-}
-
-func (sel *selection) flags(c *cobra.Command) {
-	f := c.Flags()
-	f.StringVar(&sel.typ, "type", "", "only of this message type")
-	f.StringVar(&sel.queue, "queue", "", "only of this queue")
-	f.StringVar(&sel.reason, "reason", "", "only with this reason, such as exhausted, permanent or unknown_type")
-	f.StringVar(&sel.class, "class", "", "only with this class of error")
-	f.StringVar(&sel.fingerprint, "fingerprint", "", "only those that failed alike, see failed groups")
-	f.Var(&sel.since, "since", "only failed since (RFC 3339, or how long ago: 90m)")
-	f.Var(&sel.until, "until", "only failed before (RFC 3339, or how long ago: 90m)")
-	f.Var(&sel.limit, "limit", "at most so many")
-	f.SetNormalizeFunc(symfonyFlags)
-}
-
-// symfonyFlags makes the flags of Symfony's commands ours.
-func symfonyFlags(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	switch name {
-	case "class-filter":
-		name = "class"
-	case "max":
-		name = "limit"
-	case "force":
-		name = "yes"
-	case "failed-after":
-		name = "since"
-	case "failed-before":
-		name = "until"
-	}
-	return pflag.NormalizedName(name)
-}
-
-func (sel *selection) filter() monitor.Filter {
-	return monitor.Filter{
-		Type: sel.typ, Queue: sel.queue, Reason: symphony.Reason(sel.reason), Class: sel.class, Fingerprint: sel.fingerprint,
-		Since: sel.since.Time, Until: sel.until.Time, Limit: int(sel.limit),
-	}
-}
-
-func (sel *selection) chooses() bool {
-	return sel.all || sel.typ != "" || sel.queue != "" || sel.reason != "" || sel.class != "" || sel.fingerprint != "" ||
-		!sel.since.IsZero() || !sel.until.IsZero()
-}
-
-// find returns the ids of all that sel chooses. They are all found before any is changed: a message that
+// find returns the ids of all that c chooses. They are all found before any is changed: a message that
 // fails again meanwhile is not taken twice.
-func (sel *selection) find(ctx context.Context, d monitor.DeadLetters) (ids []symphony.ID, err error) {
-	f := sel.filter()
+func (c *letterChoice) find(ctx context.Context, s *session, d monitor.DeadLetters) (ids []symphony.ID, err error) {
+	f := c.filter()
+	p := s.progress("dead letters")
+	defer p.end()
 	for {
 		f.Limit = chunk
-		if sel.limit > 0 {
-			f.Limit = min(chunk, int(sel.limit)-len(ids))
+		if c.limit > 0 {
+			f.Limit = min(chunk, int(c.limit)-len(ids))
 		}
 		if f.Limit == 0 {
 			return ids, nil
 		}
-		rs, err := d.Failed(ctx, f)
+		page, err := d.Failed(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range rs {
+		p.add(int64(page.Read), 0)
+		for _, r := range page.Records {
 			ids = append(ids, r.ID)
 		}
-		if len(rs) < f.Limit {
+		if f.Cursor = page.Cursor; f.Cursor == "" {
 			return ids, nil
 		}
-		f.After = ids[len(ids)-1]
 	}
 }
 
@@ -103,7 +53,7 @@ type repair struct {
 	destroys                bool // ask even for those that were named one by one
 	do                      func(monitor.DeadLetters) work
 
-	sel         selection
+	choice      letterChoice
 	yes, dryRun bool
 }
 
@@ -115,7 +65,7 @@ func (s *session) repair(use string, r repair) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if (len(ids) > 0) == r.sel.chooses() {
+			if (len(ids) > 0) == r.choice.chooses() {
 				return s.usage("give ids, or filters such as --type, or --all", "which dead letters? There must be ids or a choice, not both")
 			}
 			return withPower(cmd.Context(), s, r.verb+" dead letters", func(d monitor.DeadLetters) error {
@@ -123,9 +73,9 @@ func (s *session) repair(use string, r repair) *cobra.Command {
 			})
 		},
 	}
-	r.sel.flags(c)
+	r.choice.flags(c)
 	f := c.Flags()
-	f.BoolVar(&r.sel.all, "all", false, "all dead letters")
+	f.BoolVar(&r.choice.all, "all", false, "all dead letters")
 	f.BoolVarP(&r.yes, "yes", "y", false, "do not ask")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say which ones, and change nothing")
 	return c
@@ -145,7 +95,7 @@ func (s *session) parseIDs(args []string) ([]symphony.ID, error) {
 func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetters, ids []symphony.ID) (err error) {
 	named := len(ids) > 0
 	if !named {
-		if ids, err = r.sel.find(ctx, d); err != nil {
+		if ids, err = r.choice.find(ctx, s, d); err != nil {
 			return err
 		}
 	}
@@ -158,7 +108,7 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 			return err
 		}
 	}
-	results, errs := make([]result, 0, len(ids)), make([]error, 0, len(ids))
+	out, errs := parts[result]{s: s, rows: resultTable}, make([]error, 0, len(ids))
 	p := s.progress("dead letters")
 	for from := 0; from < len(ids) && err == nil; from += chunk {
 		part := ids[from:min(from+chunk, len(ids))]
@@ -176,18 +126,23 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 		if err != nil {
 			break
 		}
+		results := make([]result, len(part))
 		for i, id := range part {
-			results = append(results, s.result(id, word, said[i]))
+			results[i] = s.result(id, word, said[i])
 		}
 		errs = append(errs, said...)
-		p.set(int64(len(results)), int64(len(ids)))
+		p.end()
+		if err := out.add(results); err != nil {
+			return err
+		}
+		p.set(int64(len(errs)), int64(len(ids)))
 	}
 	p.end()
-	if shown := list(s, results, func() table { return resultTable(results) }); shown != nil {
-		return shown
+	if err := out.end(); err != nil {
+		return err
 	}
 	if err != nil {
-		if len(results) > 0 {
+		if len(errs) > 0 {
 			return &failure{ExitPartial, "", err}
 		}
 		return err
@@ -197,13 +152,13 @@ func (s *session) runRepair(ctx context.Context, r *repair, d monitor.DeadLetter
 
 // areFailed returns for each id nil when it is that of a dead letter.
 func areFailed(ctx context.Context, d monitor.DeadLetters, ids []symphony.ID) ([]error, error) {
-	rs, err := d.Failed(ctx, monitor.Filter{IDs: ids, Limit: len(ids)})
+	page, err := d.Failed(ctx, monitor.Filter{IDs: ids, Limit: len(ids)})
 	if err != nil {
 		return nil, err
 	}
 	said := make([]error, len(ids))
 	for i, id := range ids {
-		if !slices.ContainsFunc(rs, func(r monitor.Record) bool { return r.ID == id }) {
+		if !slices.ContainsFunc(page.Records, func(r monitor.Record) bool { return r.ID == id }) {
 			said[i] = fmt.Errorf("dead letter %s: %w", id, monitor.ErrNotFound)
 		}
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -10,63 +9,8 @@ import (
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
-// A choice chooses messages in any state.
-type choice struct {
-	statuses                                 []string
-	queue, typ, subscriber, tag, text, body  string
-	conversation, reason, class, fingerprint string
-	since, until                             past
-	all                                      bool
-}
-
-func (c *choice) flags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringSliceVar(&c.statuses, "status", nil, "only in this state, such as pending; several with commas")
-	f.StringVar(&c.queue, "queue", "", "only of this queue")
-	f.StringVar(&c.typ, "type", "", "only of this message type")
-	f.StringVar(&c.subscriber, "subscriber", "", "only copies of this subscriber")
-	f.StringVar(&c.tag, "tag", "", "only with this tag")
-	f.StringVar(&c.text, "error", "", "only with this in the last error")
-	f.StringVar(&c.body, "body", "", "only with a value in a JSON body: user.id=42 or items[0].sku=a")
-	f.StringVar(&c.conversation, "conversation", "", "only the message with this id and those that followed from it")
-	f.StringVar(&c.reason, "reason", "", "only dead letters with this reason, such as exhausted or unknown_type")
-	f.StringVar(&c.class, "class", "", "only with this class of error")
-	f.StringVar(&c.fingerprint, "fingerprint", "", "only dead letters that failed alike")
-	f.Var(&c.since, "since", "only accepted since (RFC 3339, or how long ago: 90m)")
-	f.Var(&c.until, "until", "only accepted before (RFC 3339, or how long ago: 90m)")
-	f.SetNormalizeFunc(symfonyFlags)
-}
-
-func (c *choice) search(s *session) (m monitor.Search, err error) {
-	m = monitor.Search{
-		Queue: c.queue, Type: c.typ, Subscriber: c.subscriber, Tag: c.tag, Error: c.text, Reason: symphony.Reason(c.reason),
-		Class: c.class, Fingerprint: c.fingerprint, Since: c.since.Time, Until: c.until.Time,
-	}
-	for _, status := range c.statuses {
-		m.Statuses = append(m.Statuses, monitor.Status(status))
-	}
-	if c.body != "" {
-		var ok bool
-		if m.Body.Path, m.Body.Value, ok = strings.Cut(c.body, "="); !ok {
-			return m, s.usage("write it as --body user.id=42", "the condition %.80q has no value", c.body)
-		}
-	}
-	if c.conversation != "" {
-		if m.Conversation, err = symphony.ParseID(c.conversation); err != nil {
-			return m, err
-		}
-	}
-	return m, m.Check()
-}
-
-// chooses reports whether anything was asked for.
-func (c *choice) chooses() bool {
-	return c.all || len(c.statuses) > 0 || !c.since.IsZero() || !c.until.IsZero() ||
-		c.queue+c.typ+c.subscriber+c.tag+c.text+c.body+c.conversation+c.reason+c.class+c.fingerprint != ""
-}
-
 func (s *session) messagesList() *cobra.Command {
-	var c choice
+	var c messageChoice
 	var oldest bool
 	var cursor string
 	limit := count(50)
@@ -98,29 +42,34 @@ says, or nothing is left; the page after that begins at --cursor.`,
 }
 
 func (s *session) runList(cmd *cobra.Command, l monitor.Lister, search monitor.Search, limit int) error {
+	return s.listPages(limit, search.Cursor, messageTable, func(limit int, cursor string) (monitor.Page, error) {
+		search.Limit, search.Cursor = limit, cursor
+		return l.Messages(cmd.Context(), search)
+	})
+}
+
+// listPages shows what pages have, until there are as many as wanted.
+func (s *session) listPages(limit int, cursor string, show func([]monitor.Record) table, read func(limit int, cursor string) (monitor.Page, error)) error {
 	var found []monitor.Record
 	p := s.progress("searching")
-	next := ""
 	for {
-		search.Limit = limit - len(found)
-		page, err := l.Messages(cmd.Context(), search)
+		page, err := read(limit-len(found), cursor)
 		if err != nil {
 			p.end()
 			return err
 		}
 		p.add(int64(page.Read), 0)
 		found = append(found, page.Records...)
-		if next = page.Cursor; next == "" || len(found) >= limit {
+		if cursor = page.Cursor; cursor == "" || len(found) >= limit {
 			break
 		}
-		search.Cursor = next
 	}
 	p.end()
-	if err := list(s, newMessages(found), func() table { return messageTable(found) }); err != nil {
+	if err := list(s, newMessages(found), func() table { return show(found) }); err != nil {
 		return err
 	}
-	if next != "" {
-		s.note("there may be more: --cursor %s", next)
+	if cursor != "" {
+		s.note("there may be more: --cursor %s", cursor)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,10 +52,10 @@ const (
 // A Bulk does one thing with all messages that a search chooses, in small steps, each of which is stored: others see how far it is
 // and can abort it, and when whoever runs it is gone, somebody else may go on. Messages that are sent after it began are left alone.
 type Bulk struct {
-	ID       symphony.ID `json:"id"`
+	ID       symphony.ID `json:"id,omitzero"`
 	Action   Action      `json:"action"`
 	Search   Search      `json:"search"` // Limit, Cursor and Oldest are not used
-	At       time.Time   `json:"at,omitzero"`
+	Due                  // of ActionReschedule; Delay counts from CreatedAt
 	Priority int         `json:"priority,omitempty"`
 	By       string      `json:"by,omitempty"` // who wanted it, for people
 
@@ -65,8 +66,8 @@ type Bulk struct {
 	Refused int64     `json:"refused"`         // chosen, and changed by somebody else before, or its key is taken
 	Error   string    `json:"error,omitempty"` // of the last one that was refused
 
-	CreatedAt  time.Time `json:"created_at"`
-	UpdatedAt  time.Time `json:"updated_at"`
+	CreatedAt  time.Time `json:"created_at,omitzero"`
+	UpdatedAt  time.Time `json:"updated_at,omitzero"`
 	FinishedAt time.Time `json:"finished_at,omitzero"`
 
 	Holder  string `json:"holder,omitempty"` // who runs it
@@ -111,7 +112,7 @@ func (b *Bulk) Check() error {
 	if b.Action == ActionPriority && (b.Priority < 1 || b.Priority > 10) {
 		return &symphony.InvalidError{What: "priority", Value: fmt.Sprint(b.Priority), Rule: "between 1 and 10"}
 	}
-	return b.Search.Check()
+	return cmp.Or(b.Due.Check(), b.Search.Check())
 }
 
 // bulkStep is how many messages are changed at once.
@@ -129,7 +130,7 @@ func RunBulk(ctx context.Context, t symphony.Transport, b Bulk, progress func(Bu
 	if r.lister, ok = symphony.As[Lister](t); !ok {
 		return b, fmt.Errorf("%w: searching messages", symphony.ErrUnsupported)
 	}
-	if r.do, ok = doer(t, &b); !ok {
+	if r.do, ok = doer(t, b.Action); !ok {
 		return b, fmt.Errorf("%w: to %s messages", symphony.ErrUnsupported, b.Action)
 	}
 	r.store, _ = symphony.As[BulkStore](t)
@@ -147,22 +148,32 @@ func RunBulk(ctx context.Context, t symphony.Transport, b Bulk, progress func(Bu
 	return r.run(ctx, b)
 }
 
-func doer(t symphony.Transport, b *Bulk) (func(context.Context, []symphony.ID) ([]error, error), bool) {
+func doer(t symphony.Transport, a Action) (func(context.Context, *Bulk, []symphony.ID) ([]error, error), bool) {
 	letters, hasLetters := symphony.As[DeadLetters](t)
 	changer, hasChanger := symphony.As[Changer](t)
-	switch b.Action {
+	switch a {
 	case ActionRetry:
-		return func(ctx context.Context, ids []symphony.ID) ([]error, error) { return letters.RetryFailed(ctx, ids) }, hasLetters
+		return func(ctx context.Context, _ *Bulk, ids []symphony.ID) ([]error, error) {
+			return letters.RetryFailed(ctx, ids)
+		}, hasLetters
 	case ActionDiscard:
-		return func(ctx context.Context, ids []symphony.ID) ([]error, error) { return letters.DiscardFailed(ctx, ids) }, hasLetters
+		return func(ctx context.Context, _ *Bulk, ids []symphony.ID) ([]error, error) {
+			return letters.DiscardFailed(ctx, ids)
+		}, hasLetters
 	case ActionCancel:
-		return func(ctx context.Context, ids []symphony.ID) ([]error, error) { return changer.CancelAll(ctx, ids) }, hasChanger
+		return func(ctx context.Context, _ *Bulk, ids []symphony.ID) ([]error, error) {
+			return changer.CancelAll(ctx, ids)
+		}, hasChanger
 	case ActionReschedule:
-		return func(ctx context.Context, ids []symphony.ID) ([]error, error) {
-			return changer.Reschedule(ctx, ids, b.At)
+		return func(ctx context.Context, b *Bulk, ids []symphony.ID) ([]error, error) {
+			due := b.Due
+			if due.Delay > 0 && !b.CreatedAt.IsZero() { // the same for all steps, by the clock of the store
+				due = Due{At: b.CreatedAt.Add(due.Delay)}
+			}
+			return changer.Reschedule(ctx, ids, due)
 		}, hasChanger
 	}
-	return func(ctx context.Context, ids []symphony.ID) ([]error, error) {
+	return func(ctx context.Context, b *Bulk, ids []symphony.ID) ([]error, error) {
 		return changer.Prioritize(ctx, ids, b.Priority)
 	}, hasChanger
 }
@@ -180,7 +191,7 @@ func (c Counts) AtMost(s *Search) (n int64) {
 type bulkRun struct {
 	lister   Lister
 	store    BulkStore // nil: it is not kept
-	do       func(context.Context, []symphony.ID) ([]error, error)
+	do       func(context.Context, *Bulk, []symphony.ID) ([]error, error)
 	progress func(Bulk)
 }
 
@@ -222,7 +233,7 @@ func (r *bulkRun) step(ctx context.Context, b Bulk) (Bulk, error) {
 		for i := range p.Records {
 			ids[i] = p.Records[i].ID
 		}
-		errs, err := r.do(ctx, ids)
+		errs, err := r.do(ctx, &b, ids)
 		if err != nil {
 			return b, err
 		}

@@ -15,10 +15,28 @@ import (
 type Changer interface {
 	// CancelAll does for many messages what [Canceller] does for one.
 	CancelAll(ctx context.Context, ids []symphony.ID) ([]error, error)
-	// Reschedule makes waiting messages due at a time, or now if that is past. One that has its group's turn keeps it.
-	Reschedule(ctx context.Context, ids []symphony.ID, at time.Time) ([]error, error)
+	// Reschedule makes waiting messages due at another time. One that has its group's turn keeps it.
+	Reschedule(ctx context.Context, ids []symphony.ID, due Due) ([]error, error)
 	// Prioritize gives waiting messages a priority, 1 to 10. They keep their places among those of the same.
 	Prioritize(ctx context.Context, ids []symphony.ID, priority int) ([]error, error)
+}
+
+// A Due says when messages are to be due: at a time, or after a while, which the store adds to its own clock as it does for
+// [symphony.Delay]. What is past is now, and so is the zero Due.
+type Due struct {
+	At    time.Time     `json:"at,omitzero"`
+	Delay time.Duration `json:"delay,omitempty"` // nanoseconds; At does not count then
+}
+
+// Check returns an error that matches *[symphony.InvalidError] for a time that no store can keep.
+func (d Due) Check() error {
+	if d.At.UTC().Year() > 9999 {
+		return &symphony.InvalidError{What: "time", Value: d.At.String(), Rule: "between the years 1970 and 9999"}
+	}
+	if d.Delay < 0 {
+		return &symphony.InvalidError{What: "delay", Value: d.Delay.String(), Rule: "zero or more"}
+	}
+	return nil
 }
 
 // An Edit is what a dead letter is to be when it is retried.
@@ -93,6 +111,7 @@ type Worker struct {
 	StartedAt  time.Time     `json:"started_at"`
 	AliveUntil time.Time     `json:"alive_until"`
 	Lease      time.Duration `json:"-"`
+	Queues     []string      `json:"queues"`            // that it has asked for messages of, in the order of their names
 	Count      int           `json:"messages"`          // that it has
 	Running    []Running     `json:"running,omitempty"` // those that it has had longest, 100 at most
 }

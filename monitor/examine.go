@@ -26,6 +26,44 @@ type Check struct {
 	Text  string `json:"text"`           // what was found
 	Hint  string `json:"hint,omitempty"` // what to do about it
 	Err   error  `json:"-"`              // of a check that failed: what Text says, for programs
+	Health
+}
+
+// Health is the figures behind a [Check].
+type Health struct {
+	Tables  []Table  `json:"tables,omitempty"`
+	Holders []Holder `json:"holders,omitempty"` // the oldest first
+	Files   []File   `json:"files,omitempty"`
+}
+
+// A Table is one table of the store, with its indexes and, if it has some, its partitions.
+type Table struct {
+	Name     string    `json:"name"`
+	Bytes    int64     `json:"bytes"`
+	Rows     int64     `json:"rows"`                 // about
+	Dead     int64     `json:"dead_rows"`            // about: versions that nobody needs any more, and that were not removed yet
+	Vacuumed time.Time `json:"vacuumed_at,omitzero"` // last, by whomever
+	Parts    int       `json:"partitions,omitempty"`
+}
+
+// A Holder is something because of which dead rows cannot be removed: a transaction that has been open for long, one that is
+// prepared, or a replica. Claims must step over such rows.
+type Holder struct {
+	Kind  string        `json:"kind"` // transaction, prepared or replica
+	Name  string        `json:"name"` // the application, the prepared transaction, the slot
+	PID   int           `json:"pid,omitempty"`
+	State string        `json:"state,omitempty"`
+	Age   time.Duration `json:"age,omitempty"`   // nanoseconds for which a transaction has been open; 0: unknown
+	Held  int64         `json:"transactions"`    // that began since
+	Query string        `json:"query,omitempty"` // its last statement, as far as the user of the store may see it
+	Ours  bool          `json:"ours,omitempty"`  // it is the store's own
+}
+
+// A File is one file of a store.
+type File struct {
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
+	Free  int64  `json:"free_bytes,omitempty"` // inside it
 }
 
 // An Examiner looks at itself and at what it stands on.

@@ -99,6 +99,7 @@ func TestBulkCheck(t *testing.T) {
 		{Action: "eat"},
 		{Action: monitor.ActionRetry, Search: monitor.Search{Statuses: []monitor.Status{monitor.Pending}}},
 		{Action: monitor.ActionPriority},
+		{Action: monitor.ActionReschedule, Due: monitor.Due{Delay: -1}},
 		{Action: monitor.ActionDiscard, Search: monitor.Search{Cursor: "?"}},
 	} {
 		if bad.Check() == nil {
@@ -110,7 +111,7 @@ func TestBulkCheck(t *testing.T) {
 // What a bulk stores is what it was.
 func TestBulkInJSON(t *testing.T) {
 	b := monitor.Bulk{
-		ID: symphony.NewID(), Action: monitor.ActionReschedule, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), State: monitor.BulkRunning, Done: rand.Int64(),
+		ID: symphony.NewID(), Action: monitor.ActionReschedule, Due: monitor.Due{At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Delay: time.Second}, State: monitor.BulkRunning, Done: rand.Int64(),
 		Search: monitor.Search{
 			Statuses: []monitor.Status{monitor.Pending}, Tag: "x", Body: monitor.BodyIs{Path: "a.b", Value: "1"},
 			Conversation: symphony.NewID(), Since: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),

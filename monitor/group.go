@@ -32,8 +32,8 @@ type GroupPage struct {
 // A Grouper groups dead letters.
 type Grouper interface {
 	// FailedGroups groups dead letters, from the latest on: [SearchRows] of them at most. The cursor goes on with older ones, for
-	// [MergeGroups]. Of f it uses Type, Queue, Reason, Class, Since and Until.
-	FailedGroups(ctx context.Context, f Filter, cursor string) (GroupPage, error)
+	// [MergeGroups]. Of f it uses Type, Queue, Reason, Class, Since, Until and Cursor.
+	FailedGroups(ctx context.Context, f Filter) (GroupPage, error)
 }
 
 // MergeGroups adds the groups of older dead letters to those of later ones.
@@ -62,47 +62,4 @@ func SortGroups(gs []FailedGroup) {
 	slices.SortFunc(gs, func(a, b FailedGroup) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), b.Last.Compare(a.Last), cmp.Compare(a.Fingerprint, b.Fingerprint))
 	})
-}
-
-// Health is what there is to know about the store itself.
-type Health struct {
-	Tables  []Table  `json:"tables,omitempty"`
-	Holders []Holder `json:"holders,omitempty"` // the oldest first
-	Files   []File   `json:"files,omitempty"`
-}
-
-// A Table is one table of the store, with its indexes and, if it has some, its partitions.
-type Table struct {
-	Name     string    `json:"name"`
-	Bytes    int64     `json:"bytes"`
-	Rows     int64     `json:"rows"`                 // about
-	Dead     int64     `json:"dead_rows"`            // about: versions that nobody needs any more, and that were not removed yet
-	Vacuumed time.Time `json:"vacuumed_at,omitzero"` // last, by whomever
-	Parts    int       `json:"partitions,omitempty"`
-}
-
-// A Holder is something because of which dead rows cannot be removed: a transaction that has been open for long, one that is
-// prepared, or a replica. Claims must step over such rows.
-type Holder struct {
-	Kind  string        `json:"kind"` // transaction, prepared or replica
-	Name  string        `json:"name"` // the application, the prepared transaction, the slot
-	PID   int           `json:"pid,omitempty"`
-	State string        `json:"state,omitempty"`
-	Age   time.Duration `json:"-"`               // how long a transaction has been open; 0: unknown
-	Held  int64         `json:"transactions"`    // that began since
-	Query string        `json:"query,omitempty"` // its last statement, as far as the user of the store may see it
-	Ours  bool          `json:"ours,omitempty"`  // it is the store's own
-}
-
-// A File is one file of a store.
-type File struct {
-	Name  string `json:"name"`
-	Bytes int64  `json:"bytes"`
-	Free  int64  `json:"free_bytes,omitempty"` // inside it
-}
-
-// A Doctor examines the store itself.
-type Doctor interface {
-	// Health returns what the user of the store may see.
-	Health(ctx context.Context) (Health, error)
 }

@@ -131,22 +131,28 @@ type Finder interface {
 
 // A Filter chooses dead letters. Zero fields choose all; the fields that are set must all match.
 type Filter struct {
-	IDs         []symphony.ID
+	IDs         []symphony.ID // no others are read
 	Type        string
 	Queue       string
 	Reason      symphony.Reason
 	Class       string
 	Fingerprint string
-	Since       time.Time   // failed at or after
-	Until       time.Time   // failed before
-	After       symphony.ID // continue after this one of the answer before; ErrNotFound when it is gone
-	Limit       int         // 0: 50
+	Since       time.Time // failed at or after
+	Until       time.Time // failed before
+	Limit       int       // 0: 50; 1000 at most
+	Cursor      string    // of the page before
 }
+
+// Most is how many records a page has at most.
+func (f *Filter) Most() int { return most(f.Limit) }
 
 // DeadLetters looks at dead letters and repairs them.
 type DeadLetters interface {
-	// Failed lists dead letters, the latest first.
-	Failed(ctx context.Context, f Filter) ([]Record, error)
+	// Failed returns a page of the dead letters that f chooses, the one that failed last first. Like Messages of [Lister] it reads
+	// [SearchRows] rows at most and stops after about [SearchTime]: the page may have fewer records than there is room for, even
+	// none, and a cursor that goes on with those that failed before. That holds whatever becomes of the dead letters meanwhile.
+	// It returns an error that matches *[symphony.InvalidError] for a cursor that is none.
+	Failed(ctx context.Context, f Filter) (Page, error)
 	// RetryFailed puts dead letters back into their queues, with no failures counted, at the end of
 	// their groups. It returns one error for each id, in order: nil, ErrNotFound or a *KeyTakenError.
 	RetryFailed(ctx context.Context, ids []symphony.ID) ([]error, error)

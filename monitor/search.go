@@ -154,14 +154,17 @@ func (s *Search) Has(of ...Status) bool {
 }
 
 // Most is how many records a page has at most.
-func (s *Search) Most() int {
+func (s *Search) Most() int { return most(s.Limit) }
+
+// most is how many records a page has at most when so many are asked for.
+func most(limit int) int {
 	switch {
-	case s.Limit <= 0:
+	case limit <= 0:
 		return 50
-	case s.Limit > 1000:
+	case limit > 1000:
 		return 1000
 	}
-	return s.Limit
+	return limit
 }
 
 // Matches reports whether r is one that s chooses, whatever its ID and the cursor are.
@@ -237,7 +240,7 @@ func (s *Search) After() (id symphony.ID, err error) {
 // CursorAfter makes the cursor of a page whose last row had an ID.
 func CursorAfter(id symphony.ID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
-// A Page is an answer to a [Search].
+// A Page is an answer to a [Search] or a [Filter].
 type Page struct {
 	Records []Record `json:"messages"`
 	Cursor  string   `json:"cursor,omitempty"` // where the next page begins; "": there is none

@@ -18,7 +18,7 @@ func sqliteMutants() []mutant {
 		},
 		{
 			"a page goes on behind what it did not show", "sqlite", "../../internal/search/search.go",
-			"			page.Cursor = monitor.CursorAfter(all[len(all)-1].ID)\n", "			page.Cursor = monitor.CursorAfter(p.Last)\n",
+			"			page.Cursor = r.cursor(all[len(all)-1].Key)\n", "			page.Cursor = r.cursor(p.Last)\n",
 			"search/pages",
 		},
 		{
@@ -63,9 +63,9 @@ func sqliteMutants() []mutant {
 			"transaction/complete and commit",
 		},
 		{
-			"the lease ends by the worker's clock", "sqlite", "claim.go",
-			"[]any{c.Worker, now, now + lease, lease}",
-			"[]any{c.Worker, now, time.Now().UnixMilli() + lease, lease}",
+			"the lease ends by the worker's clock", "sqlite", "pause.go",
+			"[]any{c.Worker, now, now + lease, lease, array(names)}",
+			"[]any{c.Worker, now, time.Now().UnixMilli() + lease, lease, array(names)}",
 			"lease/counts from the claim",
 		},
 		{

@@ -2,6 +2,7 @@ package search_test
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/symphony-messenger/symphony"
@@ -15,7 +16,7 @@ func TestNumberCursor(t *testing.T) {
 			t.Errorf("%v, %v: want %d", got, err, n)
 		}
 	}
-	if got, err := search.Number(""); got != nil || err != nil {
+	if got, err := search.Number(""); got != math.MaxInt64 || err != nil {
 		t.Errorf("%v, %v for the first page", got, err)
 	}
 	for _, cursor := range []string{"x", "1f nonsense", "1fzz", "ffffffffffffffff"} {
@@ -30,7 +31,7 @@ func TestNumberCursor(t *testing.T) {
 // endless is a store of which nothing matches, whose rows never end.
 type endless struct{ rows int }
 
-func (e *endless) Portion(above, below symphony.ID, most int) (p search.Portion, err error) {
+func (e *endless) Portion(above, below symphony.ID, most int) (p search.Portion[symphony.ID], err error) {
 	e.rows += search.Rows
 	p.Read = search.Rows
 	p.Last[14], p.Last[15] = byte(e.rows>>8), byte(e.rows)

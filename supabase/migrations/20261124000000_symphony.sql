@@ -258,11 +258,13 @@ create table symphony.messenger_workers (
   identity    text        not null constraint messenger_workers_identity unique,
   started_at  timestamptz not null,
   alive_until timestamptz not null,
-  lease       interval    not null
+  lease       interval    not null,
+  queues      text[]      collate "C" not null default '{}'
 ) with (fillfactor = 50);
 comment on table symphony.messenger_workers is 'Workers alive. The lease of everything that one holds ends at alive_until.';
 comment on column symphony.messenger_workers.identity is 'Unique to one run of one worker.';
 comment on column symphony.messenger_workers.lease is 'How long a heartbeat lasts.';
+comment on column symphony.messenger_workers.queues is 'That it has asked for messages of.';
 
 -- Counters are changed by adding rows, so that no two transactions wait for each other, and folded now and then.
 create table symphony.messenger_stats (
@@ -431,6 +433,64 @@ begin
 end $$;
 comment on function symphony.messenger_accept(bigint, uuid[], text[], text[], text[], smallint[], timestamptz[], bigint[], bigint[], bigint[], text[],
   bigint[], text[], jsonb[], text[], bigint[], text[], bytea[]) is 'Stores messages; returns those whose idempotency key another message has.';
+
+-- messenger_replace does what a sender wants with messages that have his idempotency keys. One that waits gets the new content, and with debounce the
+-- new time: replaced. One that is being handled loses its key, so that the new message can be stored: passed. One that has ended keeps
+-- its key as long as that is taken: gone.
+create function symphony.messenger_replace(_holders uuid[], _actions text[], _ats timestamptz[], _delays bigint[], _priorities smallint[], _max_retries bigint[],
+  _headers jsonb[], _tags text[], _versions bigint[], _content_types text[], _bodies bytea[])
+returns table (n integer, fate text)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+declare
+  _now timestamptz := symphony.clock();
+  _new record;
+  _old record;
+  _due timestamptz;
+  _becomes symphony.messenger_status;
+  _waits text;
+begin
+  for _new in
+    select i.* from unnest(_holders, _actions, _ats, _delays, _priorities, _max_retries, _headers, _tags, _versions, _content_types, _bodies) with ordinality
+      as i(holder, action, at, delay, priority, max_retries, headers, tags, version, content_type, body, n)
+    order by i.holder, i.n
+  loop
+    n := _new.n;
+    select m.token, m.status, m.waiting_for, m.queue_name, m.message_type, m.subscriber, m.group_key, m.idempotency_key into _old
+      from symphony.messenger_messages m where m.id = _new.holder for update;
+    if not found then
+      fate := 'gone';
+    elsif _old.token is not null then
+      fate := 'passed';
+      delete from symphony.messenger_keys k where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key
+        and k.message_id = _new.holder;
+    else
+      fate := 'replaced';
+      update symphony.messenger_messages m set priority = _new.priority, max_retries = _new.max_retries, headers = _new.headers, tags = _new.tags::text[],
+        version = _new.version, content_type = _new.content_type, body = _new.body
+        where m.id = _new.holder;
+      update symphony.messenger_keys k set body_hash = sha256(_new.body)
+        where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key and k.message_id = _new.holder;
+      if _new.action = 'debounce' then
+        _due := case when _new.delay > 0 then _now + _new.delay * interval '1 millisecond' else greatest(_new.at, _now) end;
+        _becomes := case when _due > _now then 'scheduled' else 'pending' end;
+        _waits := case when _due <= _now and _old.group_key is not null and not exists (select from symphony.messenger_groups g
+          where g.queue_name = _old.queue_name and g.group_key = _old.group_key and g.holder = _new.holder) then 'group' end;
+        update symphony.messenger_messages m set available_at = _due, scheduled_at = nullif(_due, _now), status = _becomes, waiting_for = _waits
+          where m.id = _new.holder;
+        if _waits is not null then
+          insert into symphony.messenger_group_wakes (queue_name, group_key) values (_old.queue_name, _old.group_key);
+        end if;
+        insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, no_handler)
+          values (_old.queue_name, _old.message_type, (_becomes = 'pending')::int - (_old.status = 'pending')::int,
+            (_becomes = 'scheduled')::int - (_old.status = 'scheduled')::int, -(coalesce(_old.waiting_for, '') = 'handler')::int);
+      end if;
+    end if;
+    return next;
+  end loop;
+end $$;
+comment on function symphony.messenger_replace(uuid[], text[], timestamptz[], bigint[], smallint[], bigint[], jsonb[], text[], bigint[], text[], bytea[]) is
+  'Gives messages that wait the content of others with the same idempotency keys; returns what became of each: replaced, passed or gone.';
 
 -- messenger_settle applies verdicts, and returns the numbers of those that it could apply: the others came too
 -- late. A verdict on a message that nobody has, such as that of somebody who cancels it, has no token. It waits 2 s for
@@ -844,9 +904,9 @@ comment on function symphony.messenger_check_labels(jsonb, text[]) is 'Refuses h
 
 create function symphony.dispatch_bytes(type text, body bytea, content_type text default 'application/octet-stream', queue text default 'default',
   priority integer default 5, delay interval default null, at timestamptz default null, expires interval default null,
-  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', group_key text default null,
-  headers jsonb default null, tags text[] default null, wake boolean default false,
-  out id uuid, out duplicate boolean, out copies uuid[]) returns record
+  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', when_taken text default 'keep',
+  group_key text default null, headers jsonb default null, tags text[] default null, wake boolean default false,
+  out id uuid, out duplicate boolean, out replaced boolean, out copies uuid[]) returns record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -866,11 +926,15 @@ declare
   _headers jsonb[] := '{}';
   _tags text[] := '{}';
   _holders uuid[];
+  _holder uuid;
+  _open integer[];
+  _again integer[];
   _n integer;
 begin
   priority := coalesce(priority, 5);
   queue := coalesce(queue, 'default');
   content_type := coalesce(content_type, 'application/octet-stream');
+  when_taken := coalesce(when_taken, 'keep');
   if type is null or (type collate "C") !~ '^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$' then
     perform symphony.messenger_refuse('message type', type, '[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}');
   elsif (queue collate "C") !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' then
@@ -885,6 +949,10 @@ begin
     perform symphony.messenger_refuse('delay', delay::text, 'zero or more');
   elsif expires <= interval '0' then
     perform symphony.messenger_refuse('expiry', expires::text, 'more than zero');
+  elsif when_taken not in ('keep', 'replace', 'debounce') then
+    perform symphony.messenger_refuse('when_taken', when_taken, 'keep, replace or debounce');
+  elsif when_taken <> 'keep' and idempotency_key is null then
+    perform symphony.messenger_refuse('idempotency key', null, 'there for when_taken');
   elsif key_window < interval '0' then
     perform symphony.messenger_refuse('idempotency window', key_window::text, 'zero or more');
   elsif extract(epoch from greatest(delay, expires, key_window)) > 9000000000 then
@@ -904,9 +972,11 @@ begin
   elsif content_type = 'application/json' and symphony.messenger_json(content_type, body) is null then
     perform symphony.messenger_refuse('body', left(encode(body, 'escape'), 80), 'JSON, as its content type says');
   end if;
+  if when_taken = 'debounce' then
+    key_window := interval '0'; -- what comes after its end is another message
+  end if;
   at := date_trunc('milliseconds', at + interval '999 microseconds'); -- rounded up
   perform symphony.messenger_check_labels(headers, tags);
-  copies := '{}';
   for _sub in
     select s.subscriber, s.stamps from symphony.messenger_subscriptions s where s.message_type = type
     union all select '', '{}' where not exists (select from symphony.messenger_subscriptions s where s.message_type = type)
@@ -924,9 +994,6 @@ begin
     _retries := _retries || coalesce((_stamps ->> 'max_retries')::bigint, max_retries);
     _headers := _headers || nullif(coalesce(headers, '{}') || coalesce(_stamps -> 'headers', '{}'), '{}');
     _tags := _tags || nullif(coalesce(tags, '{}') || coalesce(array(select jsonb_array_elements_text(_stamps -> 'tags')), '{}'), '{}')::text;
-    if _sub.subscriber <> '' then
-      copies := copies || _ids[cardinality(_ids)];
-    end if;
   end loop;
   _n := cardinality(_ids);
   _holders := array_fill(null::uuid, array[_n]);
@@ -936,28 +1003,56 @@ begin
       _headers, _tags, array_fill(0::bigint, array[_n]), array_fill(content_type, array[_n]), array_fill(body, array[_n])) a
   loop
     _holders[_sub.n] := _sub.holder;
-    copies := array_replace(copies, _ids[_sub.n], _sub.holder);
+  end loop;
+  replaced := false;
+  _open := array(select n from generate_subscripts(_holders, 1) n where when_taken <> 'keep' and _holders[n] is not null);
+  for _try in 1..20 loop -- others may take the keys meanwhile
+    exit when _open = '{}';
+    _again := '{}';
+    for _sub in select o.n from unnest(_open) as o(n) order by _holders[o.n] loop -- as messenger_replace locks them
+      _n := _sub.n;
+      if 'replaced' = (select r.fate from symphony.messenger_replace(_holders[_n:_n], array[when_taken], _ats[_n:_n], _delays[_n:_n], _priorities[_n:_n],
+          _retries[_n:_n], _headers[_n:_n], _tags[_n:_n], array[0::bigint], array[content_type], array[body]) r) then
+        replaced := true;
+      else
+        _again := _again || _n;
+      end if;
+    end loop;
+    _open := '{}';
+    for _sub in select o.n from unnest(_again) as o(n) order by o.n loop
+      _n := _sub.n;
+      select a.holder into _holder from symphony.messenger_accept(null, _ids[_n:_n], array[type], _names[_n:_n], _queues[_n:_n], _priorities[_n:_n], _ats[_n:_n],
+        _delays[_n:_n], _expiries[_n:_n], _retries[_n:_n], array[idempotency_key], array[coalesce(symphony.messenger_milliseconds(key_window), 0)], _groups[_n:_n],
+        _headers[_n:_n], _tags[_n:_n], array[0::bigint], array[content_type], array[body]) a;
+      if not found then
+        _holders[_n] := null; -- it is stored
+      elsif _holder <> _holders[_n] then
+        _holders[_n] := _holder;
+        _open := _open || _n;
+      end if;
+    end loop;
   end loop;
   id := coalesce(_holders[1], _ids[1]);
+  copies := array(select coalesce(_holders[n], _ids[n]) from generate_subscripts(_ids, 1) n where _names[n] <> '' order by n);
   duplicate := array_position(_holders, null) is null;
   if wake then
     perform symphony.wake(q) from unnest(_queues) q group by q;
   end if;
 end $$;
-comment on function symphony.dispatch_bytes(text, bytea, text, text, integer, interval, timestamptz, interval, bigint, text, interval, text, jsonb, text[], boolean) is
+comment on function symphony.dispatch_bytes(text, bytea, text, text, integer, interval, timestamptz, interval, bigint, text, interval, text, text, jsonb, text[], boolean) is
   'Sends a message with any bytes as its body, in the transaction of the caller. See dispatch.';
 
 create function symphony.dispatch(type text, payload json default '{}', queue text default 'default',
   priority integer default 5, delay interval default null, at timestamptz default null, expires interval default null,
-  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', group_key text default null,
-  headers jsonb default null, tags text[] default null, wake boolean default false,
-  out id uuid, out duplicate boolean, out copies uuid[]) returns record
+  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', when_taken text default 'keep',
+  group_key text default null, headers jsonb default null, tags text[] default null, wake boolean default false,
+  out id uuid, out duplicate boolean, out replaced boolean, out copies uuid[]) returns record
 language sql set search_path = pg_catalog, pg_temp as $$
-  select d.id, d.duplicate, d.copies from symphony.dispatch_bytes(type, convert_to(payload::text, 'UTF8'), 'application/json', queue, priority,
-    delay, at, expires, max_retries, idempotency_key, key_window, group_key, headers, tags, wake) d
+  select d.id, d.duplicate, d.replaced, d.copies from symphony.dispatch_bytes(type, convert_to(payload::text, 'UTF8'), 'application/json', queue, priority,
+    delay, at, expires, max_retries, idempotency_key, key_window, when_taken, group_key, headers, tags, wake) d
 $$;
-comment on function symphony.dispatch(text, json, text, integer, interval, timestamptz, interval, bigint, text, interval, text, jsonb, text[], boolean) is
-  'Sends a message in the transaction of the caller, by the same rules as Dispatch in Go: its id, whether one with its idempotency key was there already, and the ids of the copies for subscribers. The text of the payload is kept as it is. Workers find it with their next poll, within 250 ms; with wake they are told at the commit, which takes a lock that all transactions with a NOTIFY share.';
+comment on function symphony.dispatch(text, json, text, integer, interval, timestamptz, interval, bigint, text, interval, text, text, jsonb, text[], boolean) is
+  'Sends a message in the transaction of the caller, by the same rules as Dispatch in Go: its id, whether one with its idempotency key was there already and has been given this content, and the ids of the copies for subscribers. when_taken is what to do when another message has the key: keep it, replace its content if it waits, or debounce, which also makes it wait for the delay again. The text of the payload is kept as it is. Workers find it with their next poll, within 250 ms; with wake they are told at the commit, which takes a lock that all transactions with a NOTIFY share.';
 
 create function symphony.wake(queue text default 'default') returns void
 language sql set search_path = pg_catalog, pg_temp as $$ select pg_notify('symphony.wake', queue) $$;
@@ -1198,64 +1293,6 @@ exception when others then
   return false; -- not text, or not JSON
 end $$;
 comment on function symphony.messenger_body_is(text, bytea, text[], text) is 'Whether a body is JSON and has a value at a path: names of members, and numbers of elements with [ before them.';
-
--- messenger_replace does what a sender wants with messages that have his idempotency keys. One that waits gets the new content, and with debounce the
--- new time: replaced. One that is being handled loses its key, so that the new message can be stored: passed. One that has ended keeps
--- its key as long as that is taken: gone.
-create function symphony.messenger_replace(_holders uuid[], _actions text[], _ats timestamptz[], _delays bigint[], _priorities smallint[], _max_retries bigint[],
-  _headers jsonb[], _tags text[], _versions bigint[], _content_types text[], _bodies bytea[])
-returns table (n integer, fate text)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
-#variable_conflict use_column
-declare
-  _now timestamptz := symphony.clock();
-  _new record;
-  _old record;
-  _due timestamptz;
-  _becomes symphony.messenger_status;
-  _waits text;
-begin
-  for _new in
-    select i.* from unnest(_holders, _actions, _ats, _delays, _priorities, _max_retries, _headers, _tags, _versions, _content_types, _bodies) with ordinality
-      as i(holder, action, at, delay, priority, max_retries, headers, tags, version, content_type, body, n)
-    order by i.holder, i.n
-  loop
-    n := _new.n;
-    select m.token, m.status, m.waiting_for, m.queue_name, m.message_type, m.subscriber, m.group_key, m.idempotency_key into _old
-      from symphony.messenger_messages m where m.id = _new.holder for update;
-    if not found then
-      fate := 'gone';
-    elsif _old.token is not null then
-      fate := 'passed';
-      delete from symphony.messenger_keys k where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key
-        and k.message_id = _new.holder;
-    else
-      fate := 'replaced';
-      update symphony.messenger_messages m set priority = _new.priority, max_retries = _new.max_retries, headers = _new.headers, tags = _new.tags::text[],
-        version = _new.version, content_type = _new.content_type, body = _new.body
-        where m.id = _new.holder;
-      update symphony.messenger_keys k set body_hash = sha256(_new.body)
-        where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key and k.message_id = _new.holder;
-      if _new.action = 'debounce' then
-        _due := case when _new.delay > 0 then _now + _new.delay * interval '1 millisecond' else greatest(_new.at, _now) end;
-        _becomes := case when _due > _now then 'scheduled' else 'pending' end;
-        _waits := case when _due <= _now and _old.group_key is not null and not exists (select from symphony.messenger_groups g
-          where g.queue_name = _old.queue_name and g.group_key = _old.group_key and g.holder = _new.holder) then 'group' end;
-        update symphony.messenger_messages m set available_at = _due, scheduled_at = nullif(_due, _now), status = _becomes, waiting_for = _waits
-          where m.id = _new.holder;
-        if _waits is not null then
-          insert into symphony.messenger_group_wakes (queue_name, group_key) values (_old.queue_name, _old.group_key);
-        end if;
-        insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, no_handler)
-          values (_old.queue_name, _old.message_type, (_becomes = 'pending')::int - (_old.status = 'pending')::int,
-            (_becomes = 'scheduled')::int - (_old.status = 'scheduled')::int, -(coalesce(_old.waiting_for, '') = 'handler')::int);
-      end if;
-    end if;
-    return next;
-  end loop;
-end $$;
-comment on function symphony.messenger_replace(uuid[], text[], timestamptz[], bigint[], smallint[], bigint[], jsonb[], text[], bigint[], text[], bytea[]) is
-  'Gives messages that wait the content of others with the same idempotency keys; returns what became of each: replaced, passed or gone.';
 
 -- Views for people. What they show may be read by those who look.
 

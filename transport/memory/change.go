@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -45,9 +46,9 @@ func (t *Transport) CancelAll(ctx context.Context, ids []symphony.ID) ([]error, 
 }
 
 // Reschedule implements [monitor.Changer].
-func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, at time.Time) ([]error, error) {
-	if at.UTC().Year() > 9999 {
-		return nil, &symphony.InvalidError{What: "time", Value: at.String(), Rule: "between the years 1970 and 9999"}
+func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, due monitor.Due) ([]error, error) {
+	if err := due.Check(); err != nil {
+		return nil, fmt.Errorf("reschedule messages: %w", err)
 	}
 	return t.change(ctx, "reschedule", ids, func(m *message, now time.Time) error {
 		if m.status == monitor.Processing {
@@ -55,7 +56,10 @@ func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, at time.T
 		}
 		m.leave()
 		m.waitFor("")
-		m.available = max(roundUp(at), now.UnixMilli())
+		m.available = max(roundUp(due.At), now.UnixMilli())
+		if due.Delay > 0 {
+			m.available = roundUp(now.Add(due.Delay))
+		}
 		t.enqueue(m, now)
 		return nil
 	})
@@ -173,7 +177,7 @@ func (t *Transport) Workers(ctx context.Context) (all []monitor.Worker, err erro
 	}
 	defer t.mu.Unlock()
 	for _, w := range t.workers {
-		one := monitor.Worker{Identity: w.name, StartedAt: timeOf(w.started), AliveUntil: timeOf(w.until), Lease: w.lease, Count: len(w.held)}
+		one := monitor.Worker{Identity: w.name, StartedAt: timeOf(w.started), AliveUntil: timeOf(w.until), Lease: w.lease, Count: len(w.held), Queues: slices.Sorted(maps.Keys(w.queues))}
 		for _, m := range w.held {
 			one.Running = append(one.Running, monitor.Running{
 				ID: m.env.ID, Type: m.env.Type, Queue: m.env.Queue, Attempt: m.retries + 1, Since: timeOf(m.lease.since), Cancelled: m.cancelled,

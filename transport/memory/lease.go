@@ -16,6 +16,7 @@ type worker struct {
 	lease   time.Duration // what its claims ask for
 	started int64
 	until   int64
+	queues  map[string]bool // that it has asked for
 	held    map[symphony.Token]*message
 }
 
@@ -23,8 +24,11 @@ type worker struct {
 func (t *Transport) worker(c symphony.Claim, now time.Time) *worker {
 	w := t.workers[c.Worker]
 	if w == nil {
-		w = &worker{name: c.Worker, started: now.UnixMilli(), held: make(map[symphony.Token]*message)}
+		w = &worker{name: c.Worker, started: now.UnixMilli(), queues: make(map[string]bool), held: make(map[symphony.Token]*message)}
 		t.workers[c.Worker] = w
+	}
+	for _, queue := range c.Queues { // without those of which it has as many as it may
+		w.queues[queue.Name] = true
 	}
 	w.lease = c.Lease
 	w.until = max(w.until, roundUp(now.Add(c.Lease)))

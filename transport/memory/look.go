@@ -1,13 +1,16 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/search"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -43,38 +46,52 @@ func (t *Transport) Cancel(ctx context.Context, id symphony.ID) (monitor.Record,
 	return m.record(), nil
 }
 
-// Failed implements [monitor.DeadLetters]. It returns an error that matches [monitor.ErrNotFound] when
-// the message of f.After is no dead letter any more.
-func (t *Transport) Failed(ctx context.Context, f monitor.Filter) ([]monitor.Record, error) {
+// Failed implements [monitor.DeadLetters].
+func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (page monitor.Page, err error) {
+	below, err := search.Number(f.Cursor)
+	if err != nil {
+		return page, fmt.Errorf("list dead letters: %w", err)
+	}
 	if _, err := t.begin(ctx); err != nil {
-		return nil, err
+		return page, err
 	}
 	defer t.mu.Unlock()
-	at := t.dead.Back()
-	if !f.After.IsZero() {
-		m := t.messages[f.After]
-		if m == nil || m.letter == nil {
-			return nil, fmt.Errorf("list dead letters after %s: %w", f.After, monitor.ErrNotFound)
+	for m := range t.letters(below, f.IDs) {
+		if m.matches(f) {
+			page.Records = append(page.Records, m.record())
 		}
-		at = m.letter.Prev()
-	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 50
-	}
-	var found []monitor.Record
-	for ; at != nil && len(found) < limit; at = at.Prev() {
-		if m := at.Value.(*message); m.matches(f) {
-			found = append(found, m.record())
+		if page.Read++; len(page.Records) == f.Most() || page.Read == monitor.SearchRows {
+			page.Cursor = search.NumberCursor(m.buried)
+			break
 		}
 	}
-	return found, nil
+	return page, nil
+}
+
+// letters goes through dead letters with numbers below one, the latest first: all, or those with ids.
+func (t *Transport) letters(below int64, ids []symphony.ID) iter.Seq[*message] {
+	if len(ids) > 0 {
+		var some []*message
+		for _, id := range ids {
+			if m := t.messages[id]; m != nil && m.letter != nil && m.buried < below {
+				some = append(some, m)
+			}
+		}
+		slices.SortFunc(some, func(a, b *message) int { return cmp.Compare(b.buried, a.buried) })
+		return slices.Values(slices.Compact(some))
+	}
+	return func(yield func(*message) bool) {
+		for at := t.dead.Back(); at != nil; at = at.Prev() {
+			if m := at.Value.(*message); m.buried < below && !yield(m) {
+				return
+			}
+		}
+	}
 }
 
 func (m *message) matches(f monitor.Filter) bool {
 	failed := timeOf(m.finished)
-	return (len(f.IDs) == 0 || slices.Contains(f.IDs, m.env.ID)) &&
-		(f.Type == "" || f.Type == m.env.Type) &&
+	return (f.Type == "" || f.Type == m.env.Type) &&
 		(f.Queue == "" || f.Queue == m.env.Queue) &&
 		(f.Reason == "" || f.Reason == m.reason) &&
 		(f.Since.IsZero() || !failed.Before(f.Since)) &&

@@ -37,7 +37,7 @@ type Transport struct {
 	oldest   index     // ready, the longest due first
 	expiring index     // waiting with an expiry, the next one first
 	leaseEnd int64     // no lease ends before
-	dead     list.List // of *message, the latest last
+	dead     list.List // of *message, the latest last: in the order of message.buried
 	history  history
 	freeing  keysByEnd // keys of ended messages
 
@@ -45,6 +45,7 @@ type Transport struct {
 
 	accepted int64 // the sequence of the queues
 	joined   int64 // the sequence of the groups
+	buried   int64 // the sequence of the dead letters
 	leases   int64 // makes tokens unique
 }
 

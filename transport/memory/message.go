@@ -38,6 +38,7 @@ type message struct {
 	in     [indexKinds]*index
 	at     [indexKinds]int // its position there
 	letter *list.Element   // among the dead letters
+	buried int64           // its place there
 }
 
 // A lease is a message in the hands of a worker; the worker is nil when there is none.

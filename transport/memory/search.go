@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/search"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -50,45 +50,41 @@ func (t *Transport) Messages(ctx context.Context, s monitor.Search) (page monito
 }
 
 // FailedGroups implements [monitor.Grouper].
-func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter, cursor string) (page monitor.GroupPage, err error) {
-	skip := 0
-	if cursor != "" {
-		if skip, err = strconv.Atoi(cursor); err != nil {
-			return page, &symphony.InvalidError{What: "cursor", Value: cursor, Rule: "that of a page"}
-		}
+func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter) (page monitor.GroupPage, err error) {
+	below, err := search.Number(f.Cursor)
+	if err != nil {
+		return page, fmt.Errorf("group dead letters: %w", err)
 	}
 	if _, err := t.begin(ctx); err != nil {
 		return page, err
 	}
 	defer t.mu.Unlock()
-	var groups []monitor.FailedGroup
-	n := 0
-	for at := t.dead.Back(); at != nil; at = at.Prev() {
-		if n++; n <= skip {
-			continue
+	f.Fingerprint = ""
+	at := make(map[string]int)
+	for m := range t.letters(below, nil) {
+		if m.matches(f) {
+			page.Groups = m.addTo(page.Groups, at)
 		}
-		if page.Read == monitor.SearchRows {
-			page.Cursor = strconv.Itoa(n - 1)
+		if page.Read++; page.Read == monitor.SearchRows {
+			page.Cursor = search.NumberCursor(m.buried)
 			break
 		}
-		page.Read++
-		m := at.Value.(*message)
-		f := f
-		f.IDs, f.Fingerprint = nil, ""
-		if !m.matches(f) {
-			continue
-		}
-		i := slices.IndexFunc(groups, func(g monitor.FailedGroup) bool { return g.Fingerprint == m.fingerprint() })
-		if i < 0 {
-			i = len(groups)
-			groups = append(groups, monitor.FailedGroup{
-				Fingerprint: m.fingerprint(), Type: m.env.Type, Class: m.lastClass, Reason: m.reason, Last: timeOf(m.finished), Sample: m.env.ID, Error: m.lastError,
-			})
-		}
-		groups[i].Count++
-		groups[i].First = timeOf(m.finished)
 	}
-	monitor.SortGroups(groups)
-	page.Groups = groups
+	monitor.SortGroups(page.Groups)
 	return page, nil
+}
+
+// addTo counts a dead letter, which is older than those before, in its group. at says where the groups are.
+func (m *message) addTo(groups []monitor.FailedGroup, at map[string]int) []monitor.FailedGroup {
+	i, known := at[m.fingerprint()]
+	if !known {
+		i = len(groups)
+		at[m.fingerprint()] = i
+		groups = append(groups, monitor.FailedGroup{
+			Fingerprint: m.fingerprint(), Type: m.env.Type, Class: m.lastClass, Reason: m.reason, Last: timeOf(m.finished), Sample: m.env.ID, Error: m.lastError,
+		})
+	}
+	groups[i].Count++
+	groups[i].First = timeOf(m.finished)
+	return groups
 }

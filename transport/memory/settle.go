@@ -149,7 +149,8 @@ func (t *Transport) expire(m *message, now time.Time) {
 func (t *Transport) bury(m *message, why symphony.Reason, now time.Time) {
 	m.reason, m.print = why, ""
 	t.end(m, monitor.Failed, now)
-	m.letter = t.dead.PushBack(m)
+	t.buried++
+	m.buried, m.letter = t.buried, t.dead.PushBack(m)
 }
 
 // finish ends m for good; it is history.

@@ -50,15 +50,16 @@ func (t *Transport) CancelAll(ctx context.Context, ids []symphony.ID) ([]error, 
 }
 
 // Reschedule implements [monitor.Changer].
-func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, at time.Time) ([]error, error) {
-	if at.Before(time.UnixMilli(0)) {
+func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, due monitor.Due) ([]error, error) {
+	if err := due.Check(); err != nil {
+		return nil, t.fail("reschedule messages in", err)
+	}
+	at := due.At
+	if at.Before(time.UnixMilli(0)) { // what the server may have no time for
 		at = time.UnixMilli(0)
 	}
-	if at.UTC().Year() > 9999 {
-		return nil, t.fail("reschedule messages in", &symphony.InvalidError{What: "time", Value: at.String(), Rule: "between the years 1970 and 9999"})
-	}
 	return t.change(ctx, "reschedule messages in", ids, func(ctx context.Context, tx pgx.Tx, ids []symphony.ID) (map[symphony.ID]bool, error) {
-		return t.changedBy(ctx, tx, t.sql.reschedule, raw(ids), at)
+		return t.changedBy(ctx, tx, t.sql.reschedule, raw(ids), at, milliseconds(due.Delay))
 	})
 }
 

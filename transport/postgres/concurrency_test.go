@@ -192,7 +192,7 @@ func (s *storm) repair() {
 			continue
 		}
 		var ids []symphony.ID
-		for _, f := range failed {
+		for _, f := range failed.Records {
 			ids = append(ids, f.ID)
 		}
 		rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })

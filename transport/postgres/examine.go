@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,7 @@ func (t *Transport) Examine(ctx context.Context) []monitor.Check {
 	if !e.server(ctx) {
 		return e.checks
 	}
+	e.transactions(ctx)
 	e.pooler(ctx)
 	if err := t.check(ctx); err != nil && !errors.Is(err, symphony.ErrNotMigrated) {
 		e.failed("schema", err) // too new; or whoever sees no row sees no step either
@@ -74,16 +76,15 @@ func (t *Transport) Examine(ctx context.Context) []monitor.Check {
 
 // facts are what the server says about itself.
 type facts struct {
-	number         int
-	version        string
-	readOnly       bool
-	clock          time.Time
-	fsync, pages   bool
-	commit         string
-	tls            bool
-	used, most     int     // connections
-	open, prepared float64 // the age of the oldest transaction, in seconds
-	user           string
+	number       int
+	version      string
+	readOnly     bool
+	clock        time.Time
+	fsync, pages bool
+	commit       string
+	tls          bool
+	used, most   int // connections
+	user         string
 
 	asked time.Time     // when, by this machine's clock
 	took  time.Duration // to answer
@@ -98,7 +99,7 @@ func (e *examination) server(ctx context.Context) bool {
 		}
 		s.asked = time.Now()
 		err := e.t.work.QueryRow(ctx, e.t.sql.examineServer).Scan(&s.number, &s.version, &s.readOnly, &s.clock, &s.fsync, &s.pages, &s.commit,
-			&s.tls, &s.used, &s.most, &s.open, &s.prepared, &s.user)
+			&s.tls, &s.used, &s.most, &s.user)
 		s.took = time.Since(s.asked)
 		return err
 	})
@@ -136,11 +137,42 @@ func (e *examination) weigh(s facts) {
 		Name: "connections", Text: used,
 		Hint: "raise max_connections, or put a pooler in between, with ?pgbouncer=true in the DSN",
 	})
-	longest := time.Duration(max(s.open, s.prepared) * float64(time.Second)).Round(time.Second)
-	e.judge(longest > longOpen, "none has been open for long", monitor.Check{
-		Name: "transactions", Text: fmt.Sprintf("one has been open for %v: rows that it may see are not vacuumed, and claims become slow", longest),
-		Hint: "pg_stat_activity and pg_prepared_xacts show it",
+}
+
+// transactions looks for what keeps dead rows.
+func (e *examination) transactions(ctx context.Context) {
+	var all []monitor.Holder
+	err := within(ctx, func(ctx context.Context) error {
+		all = nil
+		return native{e.t.work}.query(ctx, e.t.sql.examineHolders, nil, func(scan scanner) error {
+			var h monitor.Holder
+			var age int64
+			err := scan(&h.Kind, &h.Name, &h.PID, &h.State, &age, &h.Held, &h.Query, &h.Ours)
+			h.Age = time.Duration(age) * time.Millisecond
+			all = append(all, h)
+			return err
+		})
 	})
+	if err != nil {
+		e.failed("transactions", e.t.fail("look at the transactions of", err))
+		return
+	}
+	e.hold(all)
+}
+
+func (e *examination) hold(all []monitor.Holder) {
+	var oldest monitor.Holder
+	for _, h := range all {
+		if h.Age > oldest.Age {
+			oldest = h
+		}
+	}
+	e.judge(oldest.Age > longOpen, "none has been open for long", monitor.Check{
+		Name: "transactions",
+		Text: fmt.Sprintf("one of %q has been open for %v: rows that it may see are not vacuumed, and claims become slow", oldest.Name, oldest.Age.Round(time.Second)),
+		Hint: "`doctor --verbose` shows it, as do pg_stat_activity and pg_prepared_xacts",
+	})
+	e.checks[len(e.checks)-1].Holders = all
 }
 
 func tls(on bool) string {
@@ -205,11 +237,23 @@ func (t *Transport) hearOneself(ctx context.Context) (time.Duration, error) {
 }
 
 func (e *examination) tables(ctx context.Context) {
-	var live, dead, size int64
+	var all []monitor.Table
 	var mayVacuum bool
 	var workers int
 	err := within(ctx, func(ctx context.Context) error {
-		return e.t.work.QueryRow(ctx, e.t.sql.examineTables).Scan(&live, &dead, &size, &mayVacuum, &workers)
+		all = nil
+		err := native{e.t.work}.query(ctx, e.t.sql.examineTables, []any{e.t.sql.schema}, func(scan scanner) error {
+			var t monitor.Table
+			var vacuumed *time.Time
+			err := scan(&t.Name, &t.Bytes, &t.Rows, &t.Dead, &vacuumed, &t.Parts)
+			t.Vacuumed = instant(vacuumed)
+			all = append(all, t)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return e.t.work.QueryRow(ctx, e.t.sql.examineRights).Scan(&mayVacuum, &workers)
 	})
 	if err != nil {
 		e.failed("tables", e.t.fail("look at the tables of", err))
@@ -219,12 +263,24 @@ func (e *examination) tables(ctx context.Context) {
 		Name: "vacuum", Text: "the user may not vacuum the tables of messages: under load, claims become several times slower within a minute",
 		Hint: "make the user a member of the role that owns them, or, from PostgreSQL 17 on, grant MAINTAIN",
 	})
-	text := fmt.Sprintf("messenger_messages has %d rows, %d dead ones, %d MiB with its indexes", live, dead, size>>20)
-	e.judge(dead > manyDeadRows && dead > live, text, monitor.Check{
+	e.weighTables(all)
+	e.checks = append(e.checks, monitor.ExamineWorkers(workers))
+}
+
+// weighTables warns of the first table that is mostly dead rows; else it says how that of messages is.
+func (e *examination) weighTables(all []monitor.Table) {
+	bad := func(t monitor.Table) bool { return t.Dead > manyDeadRows && t.Dead > t.Rows }
+	i := slices.IndexFunc(all, bad)
+	if i < 0 {
+		i = slices.IndexFunc(all, func(t monitor.Table) bool { return t.Name == "messenger_messages" })
+	}
+	t := all[i]
+	text := fmt.Sprintf("%s has %d rows, %d dead ones, %d MiB with its indexes", t.Name, t.Rows, t.Dead, t.Bytes>>20)
+	e.judge(bad(t), text, monitor.Check{
 		Name: "bloat", Text: text,
 		Hint: "something keeps vacuum from removing them: a long transaction, or a missing right",
 	})
-	e.checks = append(e.checks, monitor.ExamineWorkers(workers))
+	e.checks[len(e.checks)-1].Tables = all
 }
 
 func (e *examination) subscriptions(ctx context.Context) {

@@ -127,9 +127,6 @@ func TestWeigh(t *testing.T) {
 		"behind":        {func(f *facts) { f.clock = now.Add(-3 * time.Second) }, "clock", monitor.LevelWarn},
 		"slow, not off": {func(f *facts) { f.took, f.clock = 8*time.Second, now.Add(4*time.Second) }, "clock", monitor.LevelOK},
 		"full":          {func(f *facts) { f.used = 81 }, "connections", monitor.LevelWarn},
-		"open long":     {func(f *facts) { f.open = 301 }, "transactions", monitor.LevelWarn},
-		"prepared long": {func(f *facts) { f.prepared = 301 }, "transactions", monitor.LevelWarn},
-		"open":          {func(f *facts) { f.open = 299 }, "transactions", monitor.LevelOK},
 	} {
 		f := good
 		tt.change(&f)
@@ -143,6 +140,46 @@ func TestWeigh(t *testing.T) {
 			if c.Level != want {
 				t.Errorf("%s: %+v, want %s", name, c, want)
 			}
+		}
+	}
+}
+
+// TestWeighFigures: which figures are bad, and that the checks have them.
+func TestWeighFigures(t *testing.T) {
+	open := func(age time.Duration) monitor.Holder {
+		return monitor.Holder{Kind: "transaction", Name: "report", Age: age}
+	}
+	slot := monitor.Holder{Kind: "replica", Name: "slot", Held: 1 << 30}
+	for _, tt := range []struct {
+		all   []monitor.Holder
+		level monitor.Level
+	}{
+		{nil, monitor.LevelOK},
+		{[]monitor.Holder{open(299 * time.Second), slot}, monitor.LevelOK},
+		{[]monitor.Holder{slot, open(time.Second), open(301 * time.Second)}, monitor.LevelWarn},
+	} {
+		var e examination
+		e.hold(tt.all)
+		if c := e.checks[0]; c.Level != tt.level || len(c.Holders) != len(tt.all) || (c.Level == monitor.LevelWarn) != strings.Contains(c.Text, `"report" has been open for 5m1s`) {
+			t.Errorf("%+v: %+v", tt.all, c)
+		}
+	}
+	messages := monitor.Table{Name: "messenger_messages", Rows: 5, Dead: 100_001}
+	for _, tt := range []struct {
+		keys  monitor.Table
+		rows  int64
+		level monitor.Level
+		named string
+	}{
+		{monitor.Table{Name: "messenger_keys"}, 200_000, monitor.LevelOK, "messenger_messages"},
+		{monitor.Table{Name: "messenger_keys"}, 5, monitor.LevelWarn, "messenger_messages"},
+		{monitor.Table{Name: "messenger_keys", Dead: 100_001}, 200_000, monitor.LevelWarn, "messenger_keys"},
+	} {
+		var e examination
+		messages.Rows = tt.rows
+		e.weighTables([]monitor.Table{tt.keys, messages})
+		if c := e.checks[0]; c.Level != tt.level || len(c.Tables) != 2 || !strings.HasPrefix(c.Text, tt.named) {
+			t.Errorf("%+v: %+v", tt, c)
 		}
 	}
 }

@@ -90,33 +90,3 @@ func (t *Transport) Minutes(ctx context.Context, since, until time.Time) (all []
 	}
 	return all, nil
 }
-
-// Health implements [monitor.Doctor].
-func (t *Transport) Health(ctx context.Context) (h monitor.Health, err error) {
-	err = t.read(ctx, func(ctx context.Context, ex executor) error {
-		h = monitor.Health{}
-		err := ex.query(ctx, t.sql.healthTables, []any{t.sql.schema}, func(scan scanner) error {
-			var table monitor.Table
-			var vacuumed *time.Time
-			err := scan(&table.Name, &table.Bytes, &table.Rows, &table.Dead, &vacuumed, &table.Parts)
-			table.Vacuumed = instant(vacuumed)
-			h.Tables = append(h.Tables, table)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		return ex.query(ctx, t.sql.healthHolders, nil, func(scan scanner) error {
-			var held monitor.Holder
-			var age int64
-			err := scan(&held.Kind, &held.Name, &held.PID, &held.State, &age, &held.Held, &held.Query, &held.Ours)
-			held.Age = time.Duration(age) * time.Millisecond
-			h.Holders = append(h.Holders, held)
-			return err
-		})
-	})
-	if err != nil {
-		return monitor.Health{}, t.fail("examine", ended(ctx, err))
-	}
-	return h, nil
-}

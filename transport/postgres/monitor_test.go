@@ -9,19 +9,16 @@ import (
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
-// TestHealth: what keeps dead rows is found and named, and tables are measured with their partitions.
-func TestHealth(t *testing.T) {
+// TestExamineFigures: what keeps dead rows is found and named, and tables are measured with their partitions.
+func TestExamineFigures(t *testing.T) {
 	t.Parallel()
 	store := openTest(t, nil)
 	conn := adminConn(t, store.config.conn.ConnString())
 	mustExec(t, conn, "set application_name = 'a long report'; begin isolation level repeatable read; select count(*) from pg_class")
-	var h monitor.Health
+	var got map[string]monitor.Check
 	eventually(t, "the long transaction is found", func() bool {
-		var err error
-		if h, err = store.Health(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		for _, held := range h.Holders {
+		got = found(t, store.Examine(t.Context()))
+		for _, held := range got["transactions"].Holders {
 			if held.Kind == "transaction" && held.Name == "a long report" && held.Age >= time.Second && held.PID > 0 && !held.Ours {
 				return true
 			}
@@ -29,7 +26,7 @@ func TestHealth(t *testing.T) {
 		return false
 	})
 	sizes := make(map[string]monitor.Table)
-	for _, table := range h.Tables {
+	for _, table := range got["bloat"].Tables {
 		sizes[table.Name] = table
 	}
 	if m := sizes["messenger_messages"]; m.Bytes == 0 || m.Parts != 0 {

@@ -126,8 +126,9 @@ func (t *Transport) meet(ctx context.Context, c symphony.Claim) {
 	if _, known := t.workers.Load(c.Worker); known {
 		return
 	}
+	names, _ := queuesOf(c)
 	err := within(ctx, func(ctx context.Context) error {
-		_, err := t.work.Exec(ctx, t.sql.present, c.Worker, max(c.Lease.Milliseconds(), 1))
+		_, err := t.work.Exec(ctx, t.sql.present, c.Worker, max(c.Lease.Milliseconds(), 1), names)
 		return err
 	})
 	if err == nil { // else it is known when it has had one
@@ -147,7 +148,7 @@ func (t *Transport) Workers(ctx context.Context) (all []monitor.Worker, err erro
 			var attempt *int
 			var since *time.Time
 			var cancelled *bool
-			err := scan(&w.Identity, &w.StartedAt, &w.AliveUntil, &lease, &w.Count, &id, &typ, &queue, &attempt, &since, &cancelled)
+			err := scan(&w.Identity, &w.StartedAt, &w.AliveUntil, &lease, &w.Queues, &w.Count, &id, &typ, &queue, &attempt, &since, &cancelled)
 			if err != nil {
 				return err
 			}

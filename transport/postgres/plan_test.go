@@ -216,7 +216,7 @@ func (p *planning) monitor(t *testing.T) {
 		ids = append(ids, r[0].([16]byte))
 	}
 	p.run(t, "lock_live", s.lockLive, ids)
-	p.run(t, "reschedule", s.reschedule, ids, time.Now().Add(time.Hour))
+	p.run(t, "reschedule", s.reschedule, ids, time.Now().Add(time.Hour), int64(0))
 	p.run(t, "prioritize", s.prioritize, ids, int16(9))
 	p.run(t, "mark", s.mark, ids)
 	p.run(t, "workers", s.workers, 100)
@@ -225,7 +225,8 @@ func (p *planning) monitor(t *testing.T) {
 	p.run(t, "claim nothing", s.claim, "w", int64(9), int64(30000), []string{"default"}, []int32{10}, 10, []string{"none"}, make([]int64, 10))
 	p.run(t, "resume", s.resume, "type", "t")
 	p.run(t, "bring_back", s.bringBack, 100)
-	p.run(t, "failed_groups", s.failedGroups, nil, planBatch, nil, nil, nil, nil, nil, nil)
+	p.run(t, "letters", s.letters, int64(1<<62), planBatch, nil, 50, "none", nil, nil, nil, nil, nil, nil)
+	p.run(t, "failed_groups", s.failedGroups, int64(1<<62), planBatch, nil, nil, nil, nil, nil, nil)
 }
 
 // wantIndexes are the indexes of messages and keys by which a statement, with what it calls, must find its rows.

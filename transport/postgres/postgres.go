@@ -93,7 +93,6 @@ var (
 	_ monitor.Subscriptions      = (*Transport)(nil)
 	_ monitor.Figures            = (*Transport)(nil)
 	_ monitor.BulkStore          = (*Transport)(nil)
-	_ monitor.Doctor             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: postgres://user:password@host:port/database with the options of libpq and these:

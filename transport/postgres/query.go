@@ -33,16 +33,16 @@ type dialect struct {
 	release release
 	check, insert, accept, subscriptions, subscribe, ended,
 	claim, look, done, doneHistory, settle, there, renew,
-	counts, oldest, recordLive, recordFailed, recordHistory,
+	counts, oldest, recordLive, letters, recordHistory,
 	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed,
 	sweep, promote, advance, partition, cancel,
-	examineServer, examineTables, examineSubscriptions,
+	examineServer, examineRights, examineTables, examineHolders, examineSubscriptions,
 	schedulesPeek, schedulesDue, schedulesLock, schedulesFind, schedulesList, schedulesAdvance, schedulesCreate, schedulesReplace,
 	schedulesRemove, schedulesCancel, ticksRecord, ticksTrim, ticksList string
 	list, listOldest, lockLive, end, mark, reschedule, prioritize, edit,
 	pause, resume, pauses, pausing, setAside, bringBack, resumed, workers,
 	subscribers, unsubscribe, addMinutes, minutes, dropMinutes, saveBulk, bulks, abortBulk,
-	dropBulks, present, replace, recordDead, failedGroups, healthTables, healthHolders string
+	dropBulks, present, replace, recordDead, failedGroups string
 }
 
 func newDialect(schema string) (*dialect, error) {
@@ -50,10 +50,10 @@ func newDialect(schema string) (*dialect, error) {
 	for name, into := range map[string]*string{
 		"check": &d.check, "insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
 		"claim": &d.claim, "look": &d.look, "done": &d.done, "done_history": &d.doneHistory, "settle": &d.settle, "there": &d.there,
-		"renew": &d.renew, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "record_failed": &d.recordFailed,
+		"renew": &d.renew, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "letters": &d.letters,
 		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,
 		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn, "lock_failed": &d.lockFailed,
-		"examine_server": &d.examineServer, "examine_tables": &d.examineTables, "examine_subscriptions": &d.examineSubscriptions,
+		"examine_server": &d.examineServer, "examine_rights": &d.examineRights, "examine_tables": &d.examineTables, "examine_holders": &d.examineHolders, "examine_subscriptions": &d.examineSubscriptions,
 		"sweep": &d.sweep, "promote": &d.promote, "advance": &d.advance, "partition": &d.partition, "cancel": &d.cancel,
 		"schedules_peek": &d.schedulesPeek, "schedules_due": &d.schedulesDue, "schedules_lock": &d.schedulesLock, "schedules_find": &d.schedulesFind,
 		"schedules_list": &d.schedulesList, "schedules_advance": &d.schedulesAdvance, "schedules_create": &d.schedulesCreate,
@@ -64,7 +64,7 @@ func newDialect(schema string) (*dialect, error) {
 		"pauses": &d.pauses, "pausing": &d.pausing, "set_aside": &d.setAside, "bring_back": &d.bringBack, "resumed": &d.resumed,
 		"workers": &d.workers, "subscribers": &d.subscribers, "unsubscribe": &d.unsubscribe, "add_minutes": &d.addMinutes, "minutes": &d.minutes,
 		"drop_minutes": &d.dropMinutes, "save_bulk": &d.saveBulk, "bulks": &d.bulks, "abort_bulk": &d.abortBulk, "drop_bulks": &d.dropBulks,
-		"present": &d.present, "replace": &d.replace, "record_dead": &d.recordDead, "failed_groups": &d.failedGroups, "health_tables": &d.healthTables, "health_holders": &d.healthHolders,
+		"present": &d.present, "replace": &d.replace, "record_dead": &d.recordDead, "failed_groups": &d.failedGroups,
 	} {
 		text, err := fs.ReadFile(queryFiles, path.Join("query", name+".sql"))
 		if err != nil {

@@ -181,10 +181,10 @@ func TestQuotedSchemaWorks(t *testing.T) {
 		t.Fatal(err)
 	}
 	failed, err := store.Failed(ctx, monitor.Filter{})
-	if err != nil || len(failed) == 0 {
+	if err != nil || len(failed.Records) == 0 {
 		t.Fatal(failed, err)
 	}
-	if answers, err := store.RetryFailed(ctx, []symphony.ID{failed[0].ID}); err != nil || answers[0] != nil {
+	if answers, err := store.RetryFailed(ctx, []symphony.ID{failed.Records[0].ID}); err != nil || answers[0] != nil {
 		t.Fatal(answers, err)
 	}
 	var schemas []string

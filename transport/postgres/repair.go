@@ -9,43 +9,55 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/search"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
 // Failed implements [monitor.DeadLetters].
-func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (all []monitor.Record, err error) {
-	err = t.read(ctx, func(ctx context.Context, ex executor) error {
-		if !f.After.IsZero() {
-			found, err := records(ctx, ex, t.sql.recordFailed, filterArgs(monitor.Filter{IDs: []symphony.ID{f.After}}))
-			if err != nil {
-				return err
-			}
-			if len(found) == 0 {
-				return fmt.Errorf("continue after %s: %w", f.After, monitor.ErrNotFound)
-			}
-		}
-		all, err = records(ctx, ex, t.sql.recordFailed, filterArgs(f))
+func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (page monitor.Page, err error) {
+	err = t.read(ctx, func(ctx context.Context, ex executor) (err error) {
+		page, err = search.Letters(&letters{t, ctx, ex, &f}, &f)
 		return err
 	})
 	if err != nil {
-		return nil, t.fail("list dead letters of", ended(ctx, err))
+		return monitor.Page{}, t.fail("list dead letters of", ended(ctx, err))
 	}
-	return all, nil
+	return page, nil
 }
 
-func filterArgs(f monitor.Filter) []any {
-	var ids, after any
+// A letters is a [search.LetterStore] for one call.
+type letters struct {
+	t      *Transport
+	ctx    context.Context
+	ex     executor
+	filter *monitor.Filter
+}
+
+func (l *letters) Portion(below int64, most int) (p search.Portion[int64], err error) {
+	var ids any
+	f := l.filter
 	if len(f.IDs) > 0 {
 		ids = raw(f.IDs)
 	}
-	if !f.After.IsZero() {
-		after = [16]byte(f.After)
+	args := []any{
+		below, search.Rows, ids, most, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), moment(f.Since), moment(f.Until),
 	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 50
-	}
-	return []any{ids, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), moment(f.Since), moment(f.Until), after, limit}
+	err = l.ex.query(l.ctx, l.t.sql.letters, args, func(scan scanner) error {
+		var last, seq *int64
+		var id *[16]byte
+		if err := scan(&p.Read, &last, &seq, &id); err != nil || last == nil {
+			return err
+		}
+		if p.Last = *last; seq != nil {
+			p.Hits = append(p.Hits, search.Hit[int64]{Key: *seq, ID: *id, Place: search.Failed})
+		}
+		return nil
+	})
+	return p, err
+}
+
+func (l *letters) Records(_ search.Place, ids []symphony.ID) ([]monitor.Record, error) {
+	return records(l.ctx, l.ex, l.t.sql.recordDead, []any{raw(ids)})
 }
 
 func raw(ids []symphony.ID) [][16]byte {

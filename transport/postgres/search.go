@@ -34,7 +34,7 @@ type searching struct {
 	conditions []any
 }
 
-func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portion, err error) {
+func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portion[symphony.ID], err error) {
 	text := s.t.sql.list
 	if s.search.Oldest {
 		text = s.t.sql.listOldest
@@ -47,7 +47,7 @@ func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portio
 			return err
 		}
 		if p.Last = *last; id != nil {
-			p.Hits = append(p.Hits, search.Hit{ID: *id, Place: *place})
+			p.Hits = append(p.Hits, search.Hit[symphony.ID]{Key: *id, ID: *id, Place: *place})
 		}
 		return nil
 	})
@@ -98,13 +98,13 @@ func moment(t time.Time) any {
 }
 
 // FailedGroups implements [monitor.Grouper].
-func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter, cursor string) (page monitor.GroupPage, err error) {
-	after, err := search.Number(cursor)
+func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter) (page monitor.GroupPage, err error) {
+	below, err := search.Number(f.Cursor)
 	if err != nil {
 		return page, t.fail("group dead letters of", err)
 	}
 	args := []any{
-		after, monitor.SearchRows, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), moment(f.Since), moment(f.Until),
+		below, monitor.SearchRows, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), moment(f.Since), moment(f.Until),
 	}
 	err = t.read(ctx, func(ctx context.Context, ex executor) error {
 		page = monitor.GroupPage{}

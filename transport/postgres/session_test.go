@@ -408,15 +408,20 @@ func (w *pathWalk) repairs(ctx context.Context) {
 	if r, err := w.store.Renew(ctx, "w"+w.queue, []symphony.Token{token}); err != nil || !slices.Contains(r.Cancelled, token) {
 		w.Errorf("Renew: %+v, %v: want it as cancelled", r, err)
 	}
-	failed, err := w.store.Failed(ctx, monitor.Filter{Queue: w.queue, Type: "settled_failed"})
+	page, err := w.store.Failed(ctx, monitor.Filter{Queue: w.queue, Type: "settled_failed"})
+	failed := page.Records
 	if err != nil || len(failed) != 2 {
 		w.Fatalf("Failed: %d, %v", len(failed), err)
 	}
 	if f := failed[0]; f.Reason != symphony.ReasonPermanent || len(f.Attempts) != 1 || f.ErrorClass != "some.Error" || f.Fingerprint == "" {
 		w.Errorf("Failed: %+v", f)
 	}
-	since, err := w.store.Failed(ctx, monitor.Filter{Queue: w.queue, Since: failed[1].FinishedAt, Until: failed[0].FinishedAt.Add(time.Microsecond), After: failed[0].ID})
-	if err != nil || len(since) != 1 || since[0].ID != failed[1].ID {
+	filter := monitor.Filter{Queue: w.queue, Since: failed[1].FinishedAt, Until: failed[0].FinishedAt.Add(time.Microsecond), Limit: 1}
+	if page, err = w.store.Failed(ctx, filter); err == nil {
+		filter.Cursor = page.Cursor
+		page, err = w.store.Failed(ctx, filter)
+	}
+	if since := page.Records; err != nil || len(since) != 1 || since[0].ID != failed[1].ID {
 		w.Errorf("Failed, filtered: %+v, %v", since, err)
 	}
 	for what, call := range map[string]func() ([]error, error){

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,118 +18,6 @@ import (
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
-// An wish is one wish, said in Go and in SQL.
-type wish struct {
-	stamps []symphony.Stamp
-	name   string // of the argument
-	value  any
-	cast   string
-}
-
-// A wished is one message, to be sent both ways.
-type wished struct {
-	typ     string // "": order
-	body    string // "": {}
-	content string // "": JSON, by symphony.dispatch; else by dispatch_bytes
-	options []wish
-	bytes   bool // dispatch_bytes, whatever the content type is
-}
-
-func wishPrio(n int) wish { return wish{[]symphony.Stamp{symphony.Priority(n)}, "priority", n, "int"} }
-
-func wishDelay(d time.Duration) wish {
-	return wish{[]symphony.Stamp{symphony.Delay(d)}, "delay", sqlInterval(d), "interval"}
-}
-
-func wishExpires(d time.Duration) wish {
-	return wish{[]symphony.Stamp{symphony.Expires(d)}, "expires", sqlInterval(d), "interval"}
-}
-
-func wishAt(t time.Time) wish {
-	return wish{[]symphony.Stamp{symphony.At(t)}, "at", t.UTC().Format("2006-01-02 15:04:05.999999999Z07:00"), "timestamptz"}
-}
-
-func wishInQueue(s string) wish { return wish{[]symphony.Stamp{symphony.Queue(s)}, "queue", s, "text"} }
-
-func wishGroup(s string) wish {
-	return wish{[]symphony.Stamp{symphony.Group(s)}, "group_key", s, "text"}
-}
-
-func wishKey(s string) wish {
-	return wish{[]symphony.Stamp{symphony.IdempotencyKey(s, 24*time.Hour)}, "idempotency_key", s, "text"}
-}
-
-func wishRetries(n int) wish {
-	return wish{[]symphony.Stamp{symphony.MaxRetries(n)}, "max_retries", int64(n), "bigint"}
-}
-
-func wishTags(ts ...string) wish {
-	return wish{[]symphony.Stamp{symphony.Tag(ts...)}, "tags", ts, "text[]"}
-}
-
-func wishHeaders(h map[string]string) wish {
-	var stamps []symphony.Stamp
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		stamps = append(stamps, symphony.Header(name, h[name]))
-	}
-	return wish{stamps, "headers", h, "jsonb"}
-}
-
-func sqlInterval(d time.Duration) string {
-	return fmt.Sprintf("%.6f seconds", float64((d+time.Microsecond-1)/time.Microsecond)/1e6)
-}
-
-// inGo sends m by a bus.
-func (m wished) inGo(ctx context.Context, store *Transport) (symphony.Receipt, error) {
-	var stamps []symphony.Stamp
-	for _, o := range m.options {
-		stamps = append(stamps, o.stamps...)
-	}
-	bus := &symphony.Bus{Transport: store}
-	return bus.Dispatch(ctx, symphony.Raw{Type: m.typ, Body: []byte(m.body), ContentType: m.content}, stamps...)
-}
-
-// inSQL sends m by the functions.
-func (m wished) inSQL(ctx context.Context, store *Transport, conn querier) (r symphony.Receipt, err error) {
-	text, args := "select id::text, duplicate, copies::text[] from symphony.dispatch(type => $1::text, payload => $2::text::json", []any{m.typ, m.body}
-	if m.bytes || m.content != "" {
-		text, args = "select id::text, duplicate, copies::text[] from symphony.dispatch_bytes(type => $1::text, body => $2::bytea", []any{m.typ, []byte(m.body)}
-		if m.content != "" {
-			args = append(args, m.content)
-			text += ", content_type => $3::text"
-		}
-	}
-	for _, o := range m.options {
-		args = append(args, o.value)
-		text += fmt.Sprintf(", %s => $%d::%s", o.name, len(args), o.cast)
-	}
-	rows, err := conn.Query(ctx, store.sql.in(text+")"), args...)
-	if err != nil {
-		return r, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		var copies []string
-		if err := rows.Scan(&id, &r.Duplicate, &copies); err != nil {
-			return r, err
-		}
-		for _, c := range append([]string{id}, copies...) {
-			parsed, err := symphony.ParseID(c)
-			if err != nil {
-				return r, err
-			}
-			r.Copies = append(r.Copies, parsed)
-		}
-		r.ID, r.Copies = r.Copies[0], r.Copies[1:]
-	}
-	if err := rows.Err(); err != nil {
-		return r, err
-	}
-	_, err = store.number(ctx, store.sql.in("select symphony.messenger_advance(100)")) // as any worker does, and Send at once
-	return r, err
-}
-
 // withoutTimes is a record without what differs from one dispatch to the next.
 func withoutTimes(r monitor.Record) monitor.Record {
 	if d := r.AvailableAt.Sub(r.CreatedAt); d != 0 && r.ScheduledAt.Equal(r.AvailableAt) && d < 400*24*time.Hour {
@@ -147,6 +34,11 @@ func withoutTimes(r monitor.Record) monitor.Record {
 }
 
 const big = 256 << 10
+
+// eats wants something that nobody can do with a key that is taken.
+func eats(action symphony.KeyAction) symphony.Stamp {
+	return func(e *symphony.Envelope) error { e.WhenTaken = action; return nil }
+}
 
 // sqlCases are what both ways must accept or refuse, and store alike.
 func sqlCases() map[string][]wished {
@@ -170,6 +62,8 @@ func sqlCases() map[string][]wished {
 		}
 		return all
 	}
+	taken := func(os ...wish) wished { return wished{typ: "taken", options: os} }
+	replace, debounce := symphony.Replace("k", 24*time.Hour), symphony.Debounce("d", 0)
 	return map[string][]wished{
 		"types": names("a", "A", "9", "order.paid", `a_b.c:d/e-f`, rep("a", 128), rep("a", 129), " a", "a ", "a b", "a\n", "\na", "_a", ".a", "-a", ":a", "/a", "ä", "aä", "a\u0131",
 			"a'b", `a"b`, `a\b`, "a,b", "日本"),
@@ -189,6 +83,20 @@ func sqlCases() map[string][]wished {
 			opt(wishKey("")), opt(wishKey("k")), opt(wishKey(rep("k", 255))), opt(wishKey(rep("k", 256))), opt(wishKey(rep("ä", 127))), opt(wishKey(rep("ä", 128))), opt(wishKey("a\nb")), opt(wishKey(" ")),
 			opt(wishGroup("")), opt(wishGroup("g")), opt(wishGroup(rep("g", 255))), opt(wishGroup(rep("g", 256))), opt(wishGroup(rep("🎉", 63))), opt(wishGroup(rep("🎉", 64))), opt(wishGroup("a\tb")),
 			opt(wishKey("both"), wishGroup("both")),
+		},
+		"keys that are taken": {
+			taken(wishKey("k"), wishTaken("keep")), taken(wishKey("k"), wishPrio(9)), taken(wishKey("k"), wishTaken("keep"), wishPrio(9)),
+			taken(wishKey("k"), wishTaken("replace", replace), wishPrio(2), wishRetries(7), wishTags("x"), wishHeaders(map[string]string{"a": "b"}), wishInQueue("other"), wishDelay(time.Hour), wishGroup("g")),
+			taken(wishKey("k"), wishTaken("replace", replace)),
+			{typ: "taken", body: "\xff", content: "a/b", options: []wish{wishKey("k"), wishTaken("replace", replace)}},
+			{typ: "taken", body: rep("x", big+1), content: "a/b", options: []wish{wishKey("k"), wishTaken("replace", replace)}},
+			taken(wishKey("k"), wishTaken("replace", replace), wishTags("")),
+			taken(wishKey("new"), wishTaken("replace", symphony.Replace("new", 24*time.Hour)), wishDelay(time.Hour)),
+			taken(wishKey("d"), wishTaken("debounce", debounce), wishAt(year(2400, 0))), taken(wishKey("d"), wishTaken("debounce", debounce), wishAt(year(2401, 0)), wishPrio(3)),
+			taken(wishKey("d"), wishTaken("replace", symphony.Replace("d", 0)), wishAt(year(2402, 0))), taken(wishKey("d"), wishTaken("debounce", debounce), wishAt(year(2403, 0))),
+			taken(wishKey("e"), wishTaken("debounce", symphony.Debounce("e", time.Hour)), wishDelay(time.Hour)), taken(wishKey("e"), wishTaken("debounce", symphony.Debounce("e", 0)), wishDelay(-time.Hour)),
+			taken(wishKey(""), wishTaken("replace", symphony.Replace("", 0))), taken(wishKey(""), wishTaken("debounce", symphony.Debounce("", 0))),
+			taken(wishKey("k"), wishTaken("eat", eats("eat"))), taken(wishKey("k"), wishTaken("REPLACE", eats("REPLACE"))),
 		},
 		"headers": {
 			one("a", ""), one("a-b", "x"), one("0", "x"), one(rep("a", 64), "x"), one(rep("a", 65), "x"), one("", "x"), one("A", "x"), one("aB", "x"), one("-a", "x"), one("a_b", "x"), one("a.b", "x"),
@@ -283,10 +191,13 @@ func goAndSQLAgree(t *testing.T, inGo, inSQL *Transport, conn *pgx.Conn) {
 					continue
 				}
 				a, b := withoutTimes(statusOf(t, inGo, r.ID)), withoutTimes(statusOf(t, inSQL, q.ID))
-				if diff := cmp.Diff(a, b); diff != "" || r.Duplicate || q.Duplicate {
+				if diff := cmp.Diff(a, b); diff != "" || (r.Duplicate || q.Duplicate) && m.typ != "taken" {
 					t.Errorf("%s): stored as (- Go, + SQL) %.800s", what, diff)
 				}
-				if string(b.Body) != m.body {
+				if r.Duplicate != q.Duplicate || r.Replaced != q.Replaced {
+					t.Errorf("%s): the receipt in Go is %+v, in SQL %+v", what, r, q)
+				}
+				if string(b.Body) != m.body && (!q.Duplicate || q.Replaced) {
 					t.Errorf("%s): the body was changed", what)
 				}
 			}
@@ -320,7 +231,7 @@ func TestSQLRefuses(t *testing.T) {
 		"'a', '{}', delay => '300 years'": "delay", "'a', '{}', expires => '300 years'": "expiry", "'a', '{}', idempotency_key => 'k', key_window => '300 years'": "window",
 		"'a', '{}', idempotency_key => 'k', key_window => '-1 s'": "window", "'a', '{}', headers => '[]'": "headers", "'a', '{}', headers => '\"x\"'": "headers", "'a', '{}', headers => 'null'": "headers",
 		"'a', '{}', headers => '{\"a\":1}'": "header a", "'a', '{}', headers => '{\"a\":null}'": "header a", "'a', '{}', headers => '{\"a\":{}}'": "header a", "'a', '{}', tags => array['a', null]": "tag",
-		"'a', '{}', delay => '1 month -40 days'": "delay",
+		"'a', '{}', delay => '1 month -40 days'": "delay", "'a', '{}', when_taken => 'replace'": "idempotency key", "'a', '{}', when_taken => '', idempotency_key => 'k'": "when_taken",
 	} {
 		_, err := store.Pool().Exec(t.Context(), store.sql.in("select symphony.dispatch("+args+")"))
 		if err == nil || !strings.Contains(err.Error(), want) || codeOf(err) != "22023" {
@@ -328,7 +239,7 @@ func TestSQLRefuses(t *testing.T) {
 		}
 	}
 	for _, args := range []string{
-		"'a'", "'a', '{}', queue => null, priority => null, delay => null, at => null, expires => null, max_retries => null, idempotency_key => null, key_window => null, group_key => null, headers => null, tags => null, wake => null",
+		"'a'", "'a', '{}', queue => null, priority => null, delay => null, at => null, expires => null, max_retries => null, idempotency_key => null, key_window => null, when_taken => null, group_key => null, headers => null, tags => null, wake => null",
 		"'a', 'null'", "'a', '{}', tags => '{}', headers => '{}'", "'a', '{}', tags => '[0:1]={a,b}'",
 		"'a', '{}', tags => array[['a', 'b'], ['c', 'd']]",
 	} {

@@ -59,19 +59,22 @@ func (t *Transport) CancelAll(ctx context.Context, ids []symphony.ID) ([]error, 
 }
 
 // Reschedule implements [monitor.Changer].
-func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, at time.Time) ([]error, error) {
-	if at.UTC().Year() > 9999 {
-		return nil, t.fail("reschedule messages in", &symphony.InvalidError{What: "time", Value: at.String(), Rule: "between the years 1970 and 9999"})
+func (t *Transport) Reschedule(ctx context.Context, ids []symphony.ID, due monitor.Due) ([]error, error) {
+	if err := due.Check(); err != nil {
+		return nil, t.fail("reschedule messages in", err)
 	}
-	due := at.UnixMilli()
-	if at.After(time.UnixMilli(due)) {
-		due++
+	at := due.At.UnixMilli()
+	if due.At.After(time.UnixMilli(at)) {
+		at++
 	}
 	return t.change(ctx, "reschedule messages in", ids, func(q *queries, m waitingMessage) error {
 		if m.status == monitor.Processing {
 			return monitor.ErrNotFound
 		}
-		return t.reschedule(q, m, due)
+		if due.Delay > 0 {
+			return t.reschedule(q, m, addTime(t.clock(), due.Delay))
+		}
+		return t.reschedule(q, m, at)
 	})
 }
 

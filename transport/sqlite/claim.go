@@ -131,9 +131,7 @@ func (t *Transport) claim(q *queries, c symphony.Claim) ([]symphony.Delivery, er
 		return nil, err
 	}
 	cl := claiming{q: q, now: now, except: slices.Concat(c.Except, p.types)}
-	var until int64
-	lease := max(c.Lease.Milliseconds(), 1)
-	if _, err := q.one(sqlWorker, []any{c.Worker, now, now + lease, lease}, &cl.worker, &until); err != nil {
+	if cl.worker, err = note(q, c, now); err != nil {
 		return nil, err
 	}
 	for _, queue := range c.Queues {

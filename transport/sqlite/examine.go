@@ -30,14 +30,17 @@ func (t *Transport) Examine(ctx context.Context) (all []monitor.Check) {
 		return all
 	}
 	var version, mode string
+	f := monitor.File{Name: filepath.Base(t.config.path)}
 	if err == nil {
-		err = explain(t.db.QueryRowContext(ctx, "select sqlite_version(), journal_mode from pragma_journal_mode").Scan(&version, &mode))
+		err = explain(t.db.QueryRowContext(ctx, `select sqlite_version(), journal_mode, page_count * page_size, freelist_count * page_size
+from pragma_journal_mode, pragma_page_count, pragma_page_size, pragma_freelist_count`).Scan(&version, &mode, &f.Bytes, &f.Free))
 	}
 	if err != nil {
 		add("reach", monitor.LevelFail, t.fail("read", err).Error(), "")
 		return all
 	}
 	add("reach", monitor.LevelOK, fmt.Sprintf("%s, %d MiB, SQLite %s", t.config.path, file.Size()>>20, version), "")
+	all[0].Files = []monitor.File{f}
 	if mode != "wal" {
 		add("journal", monitor.LevelFail, "its mode is "+mode+" and not wal: the file system does not share memory between processes", "put the file on a local disk")
 	}
@@ -93,6 +96,7 @@ func (t *Transport) examineDisk() (all []monitor.Check) {
 	}
 	if log, err := os.Stat(t.config.path + "-wal"); err == nil {
 		c := monitor.Check{Name: "log", Level: monitor.LevelOK, Text: fmt.Sprintf("the write-ahead log has %d MiB", log.Size()>>20)}
+		c.Files = []monitor.File{{Name: log.Name(), Bytes: log.Size()}}
 		if log.Size() > largeLog {
 			c.Level, c.Hint = monitor.LevelWarn, "somebody has had a read transaction open for long: it cannot shrink before that ends"
 		}

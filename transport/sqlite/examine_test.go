@@ -28,6 +28,12 @@ func TestExamine(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", name, got[name], level)
 		}
 	}
+	if f := got["reach"].Files; len(f) != 1 || f[0].Name != filepath.Base(store.config.path) || f[0].Bytes < 4096 || f[0].Free < 0 {
+		t.Errorf("the file: %+v", f)
+	}
+	if f := got["log"].Files; len(f) != 1 || f[0].Name != filepath.Base(store.config.path)+"-wal" {
+		t.Errorf("the log: %+v", f)
+	}
 	subs := []symphony.Subscription{{Type: "order", Subscriber: "ledger", Owner: "shop"}, {Type: "order", Subscriber: "mailer", Owner: "shop"}}
 	if err := store.Subscribe(t.Context(), subs); err != nil {
 		t.Fatal(err)

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -75,30 +73,6 @@ func (t *Transport) Minutes(ctx context.Context, since, until time.Time) (all []
 		return nil, t.fail("read figures of", err)
 	}
 	return all, nil
-}
-
-// Health implements [monitor.Doctor]: the file, with its free pages, and the log of writes beside it.
-func (t *Transport) Health(ctx context.Context) (h monitor.Health, err error) {
-	err = t.read(ctx, func(q *queries) error {
-		var pages, free, size int64
-		for text, into := range map[string]*int64{"pragma page_count": &pages, "pragma freelist_count": &free, "pragma page_size": &size} {
-			if _, err := q.one(text, nil, into); err != nil {
-				return err
-			}
-		}
-		h.Files = []monitor.File{{Name: filepath.Base(t.config.path), Bytes: pages * size, Free: free * size}}
-		info, err := os.Stat(t.config.path + "-wal")
-		if err == nil {
-			h.Files = append(h.Files, monitor.File{Name: info.Name(), Bytes: info.Size()})
-		} else if !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		return nil
-	})
-	if err != nil {
-		return monitor.Health{}, t.fail("examine", err)
-	}
-	return h, nil
 }
 
 // SaveBulk implements [monitor.BulkStore].

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -129,14 +130,24 @@ func (t *Transport) meet(ctx context.Context, c symphony.Claim) {
 		return
 	}
 	err := t.write(ctx, func(q *queries) error {
-		now, lease := t.clock(), max(c.Lease.Milliseconds(), 1)
-		var worker, until int64
-		_, err := q.one(sqlWorker, []any{c.Worker, now, now + lease, lease}, &worker, &until)
+		_, err := note(q, c, t.clock())
 		return err
 	})
 	if err == nil { // else it is known when it has had one
 		t.workers.Store(c.Worker, true)
 	}
+}
+
+// note writes that c.Worker lives, and returns its number.
+func note(q *queries, c symphony.Claim, now int64) (worker int64, err error) {
+	lease := max(c.Lease.Milliseconds(), 1)
+	names := make([]string, len(c.Queues))
+	for i, queue := range c.Queues {
+		names[i] = queue.Name
+	}
+	slices.Sort(names)
+	_, err = q.one(sqlWorker, []any{c.Worker, now, now + lease, lease, array(names)}, &worker)
+	return worker, err
 }
 
 // Workers implements [monitor.Crew].
@@ -145,15 +156,19 @@ func (t *Transport) Workers(ctx context.Context) (all []monitor.Worker, err erro
 		return q.each(sqlWorkers, []any{t.clock(), monitor.MaxRunning}, func(rows *sql.Rows) error {
 			var w monitor.Worker
 			var started, alive, lease int64
+			var queues string
 			var id []byte
 			var typ, queue sql.NullString
 			var attempt, since sql.NullInt64
 			var cancelled sql.NullBool
-			if err := rows.Scan(&w.Identity, &started, &alive, &lease, &w.Count, &id, &typ, &queue, &attempt, &since, &cancelled); err != nil {
+			if err := rows.Scan(&w.Identity, &started, &alive, &lease, &queues, &w.Count, &id, &typ, &queue, &attempt, &since, &cancelled); err != nil {
 				return err
 			}
 			if len(all) == 0 || all[len(all)-1].Identity != w.Identity {
 				w.StartedAt, w.AliveUntil, w.Lease = time.UnixMilli(started).UTC(), time.UnixMilli(alive).UTC(), milliseconds(lease)
+				if err := json.Unmarshal([]byte(queues), &w.Queues); err != nil {
+					return fmt.Errorf("queues of worker %s: %w", w.Identity, err)
+				}
 				all = append(all, w)
 			}
 			if typ.Valid {

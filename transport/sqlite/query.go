@@ -40,8 +40,8 @@ var (
 	sqlSubscribe string
 	//go:embed query/record_live.sql
 	sqlRecordLive string
-	//go:embed query/record_failed.sql
-	sqlRecordFailed string
+	//go:embed query/letters.sql
+	sqlLetters string
 	//go:embed query/record_history.sql
 	sqlRecordHistory string
 	//go:embed query/oldest.sql

@@ -9,44 +9,53 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/search"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
 // Failed implements [monitor.DeadLetters].
-func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (all []monitor.Record, err error) {
-	err = t.read(ctx, func(q *queries) error {
-		if !f.After.IsZero() {
-			var seq int64
-			found, err := q.one("select seq from messenger_failed_messages where id = ?", []any{f.After[:]}, &seq)
-			if err != nil {
-				return err
-			}
-			if !found {
-				return fmt.Errorf("continue after %s: %w", f.After, monitor.ErrNotFound)
-			}
-		}
-		all, err = records(q, sqlRecordFailed, filterArgs(f))
+func (t *Transport) Failed(ctx context.Context, f monitor.Filter) (page monitor.Page, err error) {
+	err = t.read(ctx, func(q *queries) (err error) {
+		page, err = search.Letters(&letters{q, &f}, &f)
 		return err
 	})
 	if err != nil {
-		return nil, t.fail("list dead letters of", err)
+		return monitor.Page{}, t.fail("list dead letters of", err)
 	}
-	return all, nil
+	return page, nil
 }
 
-func filterArgs(f monitor.Filter) []any {
-	var ids, after any
+// A letters is a [search.LetterStore] for one call.
+type letters struct {
+	q      *queries
+	filter *monitor.Filter
+}
+
+func (l *letters) Portion(below int64, most int) (p search.Portion[int64], err error) {
+	var ids any
+	f := l.filter
 	if len(f.IDs) > 0 {
 		ids = hexes(f.IDs)
 	}
-	if !f.After.IsZero() {
-		after = f.After[:]
+	args := []any{
+		below, search.Rows, ids, most, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), moment(f.Since), moment(f.Until),
 	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 50
-	}
-	return []any{ids, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), null(f.Fingerprint), moment(f.Since), moment(f.Until), after, limit}
+	err = l.q.each(sqlLetters, args, func(rows *sql.Rows) error {
+		var last, seq sql.NullInt64
+		var id []byte
+		if err := rows.Scan(&p.Read, &last, &seq, &id); err != nil {
+			return err
+		}
+		if p.Last = last.Int64; seq.Valid {
+			p.Hits = append(p.Hits, search.Hit[int64]{Key: seq.Int64, ID: symphony.ID(id), Place: search.Failed})
+		}
+		return nil
+	})
+	return p, err
+}
+
+func (l *letters) Records(_ search.Place, ids []symphony.ID) ([]monitor.Record, error) {
+	return records(l.q, sqlRecordDead, []any{hexes(ids)})
 }
 
 // hexes are ids as statements take them.

@@ -33,7 +33,7 @@ type searching struct {
 	conditions []any
 }
 
-func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portion, err error) {
+func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portion[symphony.ID], err error) {
 	text := sqlList
 	if s.search.Oldest {
 		text = sqlListOldest
@@ -46,7 +46,7 @@ func (s *searching) Portion(above, below symphony.ID, most int) (p search.Portio
 			return err
 		}
 		if p.Last = symphony.ID(last); place.Valid {
-			p.Hits = append(p.Hits, search.Hit{ID: symphony.ID(id), Place: place.V})
+			p.Hits = append(p.Hits, search.Hit[symphony.ID]{Key: symphony.ID(id), ID: symphony.ID(id), Place: place.V})
 		}
 		return nil
 	})
@@ -94,13 +94,13 @@ func conditions(s *monitor.Search) []any {
 }
 
 // FailedGroups implements [monitor.Grouper].
-func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter, cursor string) (page monitor.GroupPage, err error) {
-	after, err := search.Number(cursor)
+func (t *Transport) FailedGroups(ctx context.Context, f monitor.Filter) (page monitor.GroupPage, err error) {
+	below, err := search.Number(f.Cursor)
 	if err != nil {
 		return page, t.fail("group dead letters of", err)
 	}
 	args := []any{
-		after, monitor.SearchRows, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), moment(f.Since), moment(f.Until),
+		below, monitor.SearchRows, null(f.Type), null(f.Queue), null(string(f.Reason)), null(f.Class), moment(f.Since), moment(f.Until),
 	}
 	err = t.read(ctx, func(q *queries) error {
 		var last int64

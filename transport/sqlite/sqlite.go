@@ -85,7 +85,6 @@ var (
 	_ monitor.Subscriptions      = (*Transport)(nil)
 	_ monitor.Figures            = (*Transport)(nil)
 	_ monitor.BulkStore          = (*Transport)(nil)
-	_ monitor.Doctor             = (*Transport)(nil)
 )
 
 // Open returns a transport for a DSN: sqlite:///abs/file.db or sqlite://relative.db, with the options

@@ -20,6 +20,10 @@ func changeTests() []test {
 			changing | find | delays | counts, changeReschedule,
 		},
 		{
+			"change/reschedule by a delay", "A delay is added by the store to its own clock. (Due, S1)",
+			changing | find | delays, changeRescheduleDelay,
+		},
+		{
 			"change/reschedule in a group", "A rescheduled message that has its group's turn keeps it; another one makes room. (Changer)",
 			changing | groups | delays, changeRescheduleGroup,
 		},
@@ -40,7 +44,7 @@ func changeTests() []test {
 			editing | find | keys, changeEditRefused,
 		},
 		{
-			"workers/what they have", "Workers alive and what each has now. (Crew)",
+			"workers/what they have", "Workers alive, the queues that each serves and what it has now. (Crew)",
 			crews, crewHas,
 		},
 		{
@@ -103,7 +107,7 @@ func changeReschedule(k *kit) {
 	k.receive(claimOf("v", 1, symphony.QueueClaim{Name: "side"}), 1)
 	k.settle(verdict(k.receive(claimOf("v", 1, symphony.QueueClaim{Name: "failing"}), 1)[0], symphony.Failed))
 	at := k.find(a).CreatedAt.Add(30 * time.Minute)
-	k.answered(true, false, false)(c.Reschedule(k.ctx, idsOf(a, running, dead), at))
+	k.answered(true, false, false)(c.Reschedule(k.ctx, idsOf(a, running, dead), monitor.Due{At: at}))
 	r := k.status(a, monitor.Scheduled)
 	if !r.AvailableAt.Equal(at) || !r.ScheduledAt.IsZero() {
 		k.Errorf("it is due at %v, want %v; and was asked for at %v", r.AvailableAt, at, r.ScheduledAt)
@@ -112,11 +116,28 @@ func changeReschedule(k *kit) {
 		{queue, typ, monitor.Scheduled}: 2, {"side", typ, monitor.Processing}: 1, {"failing", typ, monitor.Failed}: 1,
 	})
 	k.takeOnly("w")
-	k.answered(true)(c.Reschedule(k.ctx, idsOf(b), time.Time{}))
+	k.answered(true)(c.Reschedule(k.ctx, idsOf(b), monitor.Due{}))
 	k.status(b, monitor.Pending)
 	k.done(k.takeOnly("w", b))
 	k.Advance(31 * time.Minute)
 	k.takeOnly("w", a)
+}
+
+func changeRescheduleDelay(k *kit) {
+	c := power1[monitor.Changer](k)
+	k.Advance(time.Hour) // the clock of the store is not that of the process
+	a, b := message(), message(delayed(time.Minute))
+	k.send(a, b)
+	before := k.find(a).CreatedAt
+	k.answered(true, true)(c.Reschedule(k.ctx, idsOf(a, b), monitor.Due{Delay: 5*time.Minute + 1}))
+	for _, env := range []*symphony.Envelope{a, b} {
+		if d := k.status(env, monitor.Scheduled).AvailableAt.Sub(before); d < 5*time.Minute || d > 6*time.Minute {
+			k.Errorf("it is due after %v by the clock of the store, want five minutes", d)
+		}
+	}
+	k.takeOnly("w")
+	k.Advance(6 * time.Minute)
+	k.takeSet("w", a, b)
 }
 
 func changeRescheduleGroup(k *kit) {
@@ -124,9 +145,9 @@ func changeRescheduleGroup(k *kit) {
 	a, b, d := message(grouped("g")), message(grouped("g")), message(grouped("g"), delayed(time.Hour))
 	k.send(a, b, d)
 	now := k.find(a).CreatedAt
-	k.answered(true)(c.Reschedule(k.ctx, idsOf(b), now.Add(2*time.Hour)))
-	k.answered(true)(c.Reschedule(k.ctx, idsOf(d), time.Time{}))
-	k.answered(true)(c.Reschedule(k.ctx, idsOf(a), now.Add(10*time.Minute)))
+	k.answered(true)(c.Reschedule(k.ctx, idsOf(b), monitor.Due{At: now.Add(2 * time.Hour)}))
+	k.answered(true)(c.Reschedule(k.ctx, idsOf(d), monitor.Due{}))
+	k.answered(true)(c.Reschedule(k.ctx, idsOf(a), monitor.Due{At: now.Add(10 * time.Minute)}))
 	k.takeOnly("w") // a holds the group until it is due
 	k.Advance(11 * time.Minute)
 	k.done(k.takeOnly("w", a))
@@ -157,8 +178,9 @@ func changeNonsense(k *kit) {
 	k.send(env)
 	_, low := c.Prioritize(k.ctx, idsOf(env), 0)
 	_, high := c.Prioritize(k.ctx, idsOf(env), 11)
-	_, never := c.Reschedule(k.ctx, idsOf(env), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC))
-	for _, err := range []error{low, high, never} {
+	_, never := c.Reschedule(k.ctx, idsOf(env), monitor.Due{At: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)})
+	_, before := c.Reschedule(k.ctx, idsOf(env), monitor.Due{Delay: -1})
+	for _, err := range []error{low, high, never, before} {
 		if _, ok := errors.AsType[*symphony.InvalidError](err); !ok {
 			k.Errorf("%v, want an *InvalidError", err)
 		}
@@ -227,11 +249,25 @@ func crewHas(k *kit) {
 		k.Fatalf("workers %+v, want one and two", ws)
 	}
 	equal(k, "what the first has", ws[0].Count, 2)
+	equal(k, "the queues of the second", ws[1].Queues, []string{"side"})
 	equal(k, "what the first runs", len(ws[0].Running), 2)
 	r := ws[1].Running[0]
 	equal(k, "what the second runs", r, monitor.Running{ID: c.ID, Type: typ, Queue: "side", Attempt: 1, Since: r.Since})
 	if left := ws[1].AliveUntil.Sub(r.Since); left < lease-time.Second || left > lease+2*time.Second || ws[1].Lease != lease {
 		k.Errorf("the lease of %v ends %v after the claim", ws[1].Lease, left)
+	}
+	// One that has as many of a queue as it may asks for the others, and serves it all the same.
+	d := message(on("b"))
+	k.send(d)
+	k.receive(claimOf("four", 1, symphony.QueueClaim{Name: "c"}, symphony.QueueClaim{Name: "b"}), 1)
+	k.Advance(lease / 2)
+	e := message(on("a"))
+	k.send(e)
+	k.receive(claimOf("four", 1, symphony.QueueClaim{Name: "c"}, symphony.QueueClaim{Name: "a"}), 1)
+	for _, w := range workers() {
+		if w.Identity == "four" {
+			equal(k, "the queues of one with several", w.Queues, []string{"a", "b", "c"})
+		}
 	}
 	k.done(ds)
 	k.lapse()

@@ -29,6 +29,14 @@ func deadLetterTests() []test {
 			deadLetters, deadLetterList,
 		},
 		{
+			"dead letter/pages", "The cursor goes on with those that failed before, whatever becomes of the dead letters meanwhile. (DeadLetters)",
+			deadLetters, deadLetterPages,
+		},
+		{
+			"dead letter/bounded", "Failed and FailedGroups read 20,000 rows at most in one call; the page may have no records and a cursor. (DeadLetters)",
+			deadLetters | grouping, deadLetterBounded,
+		},
+		{
 			"dead letter/retry", "RetryFailed puts dead letters back into their queues, with no failures counted. (DeadLetters)",
 			deadLetters | find, deadLetterRetry,
 		},
@@ -53,13 +61,22 @@ func (k *kit) bury(env *symphony.Envelope) {
 	k.settle(verdict(d, symphony.Failed))
 }
 
+// failed is the first page of dead letters.
 func (k *kit) failed(f monitor.Filter) []monitor.Record {
 	k.Helper()
-	list, err := power1[monitor.DeadLetters](k).Failed(k.ctx, f)
+	return k.failedPage(f).Records
+}
+
+func (k *kit) failedPage(f monitor.Filter) monitor.Page {
+	k.Helper()
+	page, err := power1[monitor.DeadLetters](k).Failed(k.ctx, f)
 	if err != nil {
 		k.Fatalf("Failed: %v", err)
 	}
-	return list
+	if page.Read > monitor.SearchRows {
+		k.Errorf("one call has read %d dead letters, at most %d are allowed", page.Read, monitor.SearchRows)
+	}
+	return page
 }
 
 // repair calls RetryFailed or DiscardFailed and requires its answers, nil or ErrNotFound.
@@ -194,7 +211,6 @@ func deadLetterList(k *kit) {
 		{"until", monitor.Filter{Until: third}, []int{1, 0}},
 		{"since and until", monitor.Filter{Since: third, Until: third.Add(time.Millisecond)}, []int{2}},
 		{"limit", monitor.Filter{Limit: 2}, []int{5, 4}},
-		{"after", monitor.Filter{After: envs[3].ID, Limit: 2}, []int{2, 1}},
 		{"two fields", monitor.Filter{Type: "A", Queue: "side"}, []int{3}},
 		{"two fields that exclude each other", monitor.Filter{Type: "A", Class: "z"}, nil},
 	} {
@@ -208,6 +224,89 @@ func deadLetterList(k *kit) {
 		if !slices.Equal(got, want) {
 			k.Errorf("filter %s: %v, want %v", test.name, got, want)
 		}
+	}
+}
+
+func deadLetterPages(k *kit) {
+	var envs []*symphony.Envelope
+	for i := range 7 {
+		env := message(func(e *symphony.Envelope) { e.Type = []string{"A", "B"}[i%2] })
+		envs = append(envs, env)
+		k.send(env)
+		k.bury(env)
+	}
+	first := k.failedPage(monitor.Filter{Type: "A", Limit: 2})
+	if len(first.Records) != 2 || first.Records[1].ID != envs[4].ID || first.Cursor == "" {
+		k.Fatalf("the first page of two of a type has %d records and the cursor %q", len(first.Records), first.Cursor)
+	}
+	k.repair("discard", []bool{true, true}, envs[4], envs[3])
+	k.repair("retry", []bool{true}, envs[2])
+	k.bury(envs[2]) // it is the latest now
+	rest := k.failedPage(monitor.Filter{Type: "A", Cursor: first.Cursor})
+	if len(rest.Records) != 1 || rest.Records[0].ID != envs[0].ID || rest.Cursor != "" {
+		k.Errorf("the page after it has %d records and the cursor %q, want the oldest one alone", len(rest.Records), rest.Cursor)
+	}
+	equal(k, "the number of those with ids behind the cursor", len(k.failed(monitor.Filter{IDs: []symphony.ID{envs[6].ID, envs[1].ID}, Cursor: first.Cursor})), 1)
+	for _, cursor := range []string{"nonsense", "1f nonsense", "99999999999999999999"} {
+		_, err := power1[monitor.DeadLetters](k).Failed(k.ctx, monitor.Filter{Cursor: cursor})
+		if _, ok := errors.AsType[*symphony.InvalidError](err); !ok {
+			k.Errorf("the cursor %q: %v, want an *InvalidError", cursor, err)
+		}
+	}
+}
+
+func deadLetterBounded(k *kit) {
+	needle := message(func(e *symphony.Envelope) { e.Type = "Needle" })
+	k.send(needle)
+	k.bury(needle)
+	const batch = 1000
+	total := int64(1)
+	for ; total <= monitor.SearchRows; total += batch {
+		envs := make([]*symphony.Envelope, batch)
+		for i := range envs {
+			envs[i] = message()
+		}
+		k.send(envs...)
+		ds := k.receive(claim("w", batch), batch)
+		bad := make([]symphony.Verdict, batch)
+		for i := range ds {
+			bad[i] = verdict(ds[i], symphony.Failed)
+		}
+		k.settle(bad...)
+	}
+	equal(k, "those with its id, found at once", len(k.failed(monitor.Filter{IDs: []symphony.ID{needle.ID}, Type: "Needle"})), 1)
+	var found []monitor.Record
+	read, calls := 0, 0
+	for f := (monitor.Filter{Type: "Needle"}); ; calls++ {
+		page := k.failedPage(f)
+		read += page.Read
+		found = append(found, page.Records...)
+		if f.Cursor = page.Cursor; f.Cursor == "" {
+			break
+		}
+	}
+	if len(found) != 1 || found[0].ID != needle.ID || read != int(total) || calls == 0 {
+		k.Errorf("%d further calls have read %d of %d dead letters and found %d of one", calls, read, total, len(found))
+	}
+	var groups []monitor.FailedGroup
+	var count int64
+	for f := (monitor.Filter{}); ; {
+		page, err := power1[monitor.Grouper](k).FailedGroups(k.ctx, f)
+		if err != nil || page.Read > monitor.SearchRows {
+			k.Fatalf("FailedGroups: %d read, %v", page.Read, err)
+		}
+		if groups = monitor.MergeGroups(groups, page.Groups); f.Cursor == "" { // one that is before the cursor
+			k.repair("discard", []bool{true}, &symphony.Envelope{ID: k.failed(monitor.Filter{Limit: 1})[0].ID})
+		}
+		if f.Cursor = page.Cursor; f.Cursor == "" {
+			break
+		}
+	}
+	for _, g := range groups {
+		count += g.Count
+	}
+	if count != total || len(groups) != 2 {
+		k.Errorf("%d groups count %d dead letters, want 2 and %d", len(groups), count, total)
 	}
 }
 

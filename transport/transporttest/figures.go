@@ -27,6 +27,10 @@ func bulkTests() []test {
 			bulks | searching | deadLetters | counts, bulkRetry,
 		},
 		{
+			"bulk/delay", "All that a bulk reschedules is due at the same time, by the clock of the store. (Bulk, Due)",
+			bulks | changing | searching | find, bulkDelay,
+		},
+		{
 			"bulk/abort", "Others can abort it; what was done stays done. (Bulk)",
 			bulks | searching | changing | counts, bulkAbort,
 		},
@@ -141,6 +145,22 @@ func (k *kit) sendMany(n int) {
 		envs[i] = message(on("side"))
 	}
 	k.sendAll(envs)
+}
+
+func bulkDelay(k *kit) {
+	k.Advance(time.Hour) // the clock of the store is not that of the process
+	k.sendMany(1200)
+	b := monitor.Bulk{Action: monitor.ActionReschedule, Due: monitor.Due{Delay: time.Hour}, Search: monitor.Search{Queue: "side"}}
+	b, err := monitor.RunBulk(k.ctx, k.Transport, b, func(monitor.Bulk) { k.Advance(10 * time.Second) })
+	if err != nil || b.Done != 1200 {
+		k.Fatalf("%+v, %v; want 1200 done", b, err)
+	}
+	for _, id := range k.search(monitor.Search{Queue: "side"}) {
+		r, err := power1[monitor.Finder](k).Find(k.ctx, id)
+		if late := r.AvailableAt.Sub(b.CreatedAt) - time.Hour; err != nil || late < 0 || late > time.Second {
+			k.Fatalf("due %v after the hour, %v", late, err)
+		}
+	}
 }
 
 func bulkAbort(k *kit) {

@@ -140,7 +140,7 @@ func (k *kit) monitorCalls(needle *symphony.Envelope) (calls []monitorCall) {
 		add("failed", func() error { _, err := d.Failed(k.ctx, monitor.Filter{}); return err })
 	}
 	if g, ok := symphony.As[monitor.Grouper](k.Transport); ok {
-		add("failed groups", func() error { _, err := g.FailedGroups(k.ctx, monitor.Filter{}, ""); return err })
+		add("failed groups", func() error { _, err := g.FailedGroups(k.ctx, monitor.Filter{}); return err })
 	}
 	if c, ok := symphony.As[monitor.Crew](k.Transport); ok {
 		add("workers", func() error { _, err := c.Workers(k.ctx); return err })
@@ -154,8 +154,15 @@ func (k *kit) monitorCalls(needle *symphony.Envelope) (calls []monitorCall) {
 			return err
 		})
 	}
-	if d, ok := symphony.As[monitor.Doctor](k.Transport); ok {
-		add("health", func() error { _, err := d.Health(k.ctx); return err })
+	if e, ok := symphony.As[monitor.Examiner](k.Transport); ok {
+		add("examine", func() error {
+			for _, c := range e.Examine(k.ctx) {
+				if c.Err != nil {
+					return c.Err
+				}
+			}
+			return nil
+		})
 	}
 	return append(calls, k.monitorChanges()...)
 }
@@ -186,7 +193,7 @@ func (k *kit) monitorChanges() (calls []monitorCall) {
 	if searches && changes {
 		step("priority of 500", monitor.Pending, func(ids []symphony.ID) ([]error, error) { return c.Prioritize(k.ctx, ids, 7) })
 		step("reschedule 500", monitor.Scheduled, func(ids []symphony.ID) ([]error, error) {
-			return c.Reschedule(k.ctx, ids, time.Now().Add(48*time.Hour))
+			return c.Reschedule(k.ctx, ids, monitor.Due{Delay: 48 * time.Hour})
 		})
 		step("cancel 500", monitor.Scheduled, func(ids []symphony.ID) ([]error, error) { return c.CancelAll(k.ctx, ids) })
 	}

@@ -290,7 +290,7 @@ func failedGroupsAlike(k *kit) {
 	}
 	fail("timeout", "Timeout", on("side"))
 	page := func(f monitor.Filter) []monitor.FailedGroup {
-		p, err := power1[monitor.Grouper](k).FailedGroups(k.ctx, f, "")
+		p, err := power1[monitor.Grouper](k).FailedGroups(k.ctx, f)
 		if err != nil || p.Cursor != "" {
 			k.Fatalf("FailedGroups: cursor %q, %v", p.Cursor, err)
 		}

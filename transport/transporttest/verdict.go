@@ -142,8 +142,8 @@ func verdictLost(k *kit, o symphony.Outcome, to string) {
 	equal(k, "the record after a verdict that came too late", k.find(env), before)
 	k.status(fresh, monitor.Completed)
 	if letters := power1[monitor.DeadLetters](k); letters != nil {
-		if list, err := letters.Failed(k.ctx, monitor.Filter{}); err != nil || len(list) > 0 {
-			k.Errorf("after a verdict that came too late there are %d dead letters, %v", len(list), err)
+		if page, err := letters.Failed(k.ctx, monitor.Filter{}); err != nil || len(page.Records) > 0 {
+			k.Errorf("after a verdict that came too late there are %d dead letters, %v", len(page.Records), err)
 		}
 	}
 	k.settle(verdict(current, symphony.Completed))

@@ -3,13 +3,15 @@
 -- themselves are found and locked first, and then changed by their places: a join could be planned so that the search is
 -- repeated. Whoever asks sorts: changed rows come in the order of their places.
 with worker as (
-  insert into symphony.messenger_workers as w (identity, started_at, alive_until, lease)
-  select $1::text, c.now, c.now + ($3::bigint + 500) * interval '1 millisecond', $3 * interval '1 millisecond' from (select symphony.clock() as now) c
+  insert into symphony.messenger_workers as w (identity, started_at, alive_until, lease, queues)
+  select $1::text, c.now, c.now + ($3::bigint + 500) * interval '1 millisecond', $3 * interval '1 millisecond', array(select q from unnest($4::text[]) q order by 1) from (select symphony.clock() as now) c
   -- The row is not changed with every claim, nor locked: its old versions could not be removed while some transaction is long, and claims
   -- would wait for each other. A worker that lives much longer than this statement is taken for dead by nobody meanwhile.
   where not exists (select from symphony.messenger_workers w where w.identity = $1
     and w.alive_until >= c.now + $3 * interval '1 millisecond' and w.lease = $3 * interval '1 millisecond')
-  on conflict (identity) do update set alive_until = excluded.alive_until, lease = excluded.lease
+  on conflict (identity) do update set alive_until = excluded.alive_until, lease = excluded.lease,
+    -- A claim leaves out the queues of which the worker has as many as it may.
+    queues = case when w.queues @> excluded.queues then w.queues else array(select q from unnest(w.queues || excluded.queues) q group by 1 order by 1) end
   returning w.worker),
 leased as (
   update symphony.messenger_messages m set status = 'processing', token = $2, fence = m.fence + 1, locked_at = (select symphony.clock()),

@@ -9,9 +9,4 @@ select pg_catalog.current_setting('server_version_num')::integer,
   coalesce((select s.ssl from pg_catalog.pg_stat_ssl s where s.pid = pg_catalog.pg_backend_pid()), false),
   (select pg_catalog.count(*)::integer from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend'),
   pg_catalog.current_setting('max_connections')::integer,
-  -- The times of other users' sessions are shown to pg_read_all_stats only.
-  coalesce((select pg_catalog.max(extract(epoch from pg_catalog.clock_timestamp() - a.xact_start))::double precision
-    from pg_catalog.pg_stat_activity a where a.backend_type = 'client backend' and a.pid <> pg_catalog.pg_backend_pid()), 0),
-  coalesce((select pg_catalog.max(extract(epoch from pg_catalog.clock_timestamp() - p.prepared))::double precision
-    from pg_catalog.pg_prepared_xacts p where p.database = pg_catalog.current_database()), 0),
   current_user::text

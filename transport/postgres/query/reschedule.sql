@@ -1,14 +1,16 @@
--- Makes waiting messages $1 due at $2. One that has its group's turn keeps it.
+-- Makes waiting messages $1 due at $2 or, when that is not 0, after $3 milliseconds. One that has its group's turn keeps it.
 with held as materialized (
   select m.id, m.queue_name, m.message_type, m.status, m.waiting_for, m.group_key from symphony.messenger_messages m
   where m.id = any ($1::uuid[]) and m.token is null order by m.id for update),
 fates as materialized (
-  select h.*, c.now, (case when $2::timestamptz > c.now then 'scheduled' else 'pending' end)::symphony.messenger_status as becomes,
-    case when $2 <= c.now and h.group_key is not null and not exists (select from symphony.messenger_groups g
+  select h.*, c.due, (case when c.due > c.now then 'scheduled' else 'pending' end)::symphony.messenger_status as becomes,
+    case when c.due <= c.now and h.group_key is not null and not exists (select from symphony.messenger_groups g
       where g.queue_name = h.queue_name and g.group_key = h.group_key and g.holder = h.id) then 'group' end as waits
-  from held h, (select symphony.clock() as now) c),
+  from held h, (
+    select c.now, case when $3::bigint > 0 then c.now + $3 * interval '1 millisecond' else greatest($2::timestamptz, c.now) end as due
+    from (select symphony.clock() as now offset 0) c) c),
 moved as (
-  update symphony.messenger_messages m set available_at = greatest($2, f.now), status = f.becomes, waiting_for = f.waits
+  update symphony.messenger_messages m set available_at = f.due, status = f.becomes, waiting_for = f.waits
   from fates f where m.id = f.id and m.id = any ($1) returning m.id),
 woken as (
   insert into symphony.messenger_group_wakes (queue_name, group_key) select distinct queue_name, group_key from fates where waits = 'group'),

@@ -1,5 +1,5 @@
 -- Workers alive, each with the first $1 of what it has.
-select w.identity, w.started_at, w.alive_until, (extract(epoch from w.lease) * 1000)::bigint, w.held,
+select w.identity, w.started_at, w.alive_until, (extract(epoch from w.lease) * 1000)::bigint, w.queues, w.held,
   m.id, m.message_type, m.queue_name, m.retry_count + 1, m.locked_at, m.cancel_requested
 from (
   select w.*, (select count(*) from symphony.messenger_messages m where m.locked_by = w.worker) as held

@@ -239,11 +239,13 @@ create table symphony.messenger_workers (
   identity    text        not null constraint messenger_workers_identity unique,
   started_at  timestamptz not null,
   alive_until timestamptz not null,
-  lease       interval    not null
+  lease       interval    not null,
+  queues      text[]      collate "C" not null default '{}'
 ) with (fillfactor = 50);
 comment on table symphony.messenger_workers is 'Workers alive. The lease of everything that one holds ends at alive_until.';
 comment on column symphony.messenger_workers.identity is 'Unique to one run of one worker.';
 comment on column symphony.messenger_workers.lease is 'How long a heartbeat lasts.';
+comment on column symphony.messenger_workers.queues is 'That it has asked for messages of.';
 
 -- Counters are changed by adding rows, so that no two transactions wait for each other, and folded now and then.
 create table symphony.messenger_stats (

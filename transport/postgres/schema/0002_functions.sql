@@ -92,6 +92,64 @@ end $$;
 comment on function symphony.messenger_accept(bigint, uuid[], text[], text[], text[], smallint[], timestamptz[], bigint[], bigint[], bigint[], text[],
   bigint[], text[], jsonb[], text[], bigint[], text[], bytea[]) is 'Stores messages; returns those whose idempotency key another message has.';
 
+-- messenger_replace does what a sender wants with messages that have his idempotency keys. One that waits gets the new content, and with debounce the
+-- new time: replaced. One that is being handled loses its key, so that the new message can be stored: passed. One that has ended keeps
+-- its key as long as that is taken: gone.
+create function symphony.messenger_replace(_holders uuid[], _actions text[], _ats timestamptz[], _delays bigint[], _priorities smallint[], _max_retries bigint[],
+  _headers jsonb[], _tags text[], _versions bigint[], _content_types text[], _bodies bytea[])
+returns table (n integer, fate text)
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+declare
+  _now timestamptz := symphony.clock();
+  _new record;
+  _old record;
+  _due timestamptz;
+  _becomes symphony.messenger_status;
+  _waits text;
+begin
+  for _new in
+    select i.* from unnest(_holders, _actions, _ats, _delays, _priorities, _max_retries, _headers, _tags, _versions, _content_types, _bodies) with ordinality
+      as i(holder, action, at, delay, priority, max_retries, headers, tags, version, content_type, body, n)
+    order by i.holder, i.n
+  loop
+    n := _new.n;
+    select m.token, m.status, m.waiting_for, m.queue_name, m.message_type, m.subscriber, m.group_key, m.idempotency_key into _old
+      from symphony.messenger_messages m where m.id = _new.holder for update;
+    if not found then
+      fate := 'gone';
+    elsif _old.token is not null then
+      fate := 'passed';
+      delete from symphony.messenger_keys k where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key
+        and k.message_id = _new.holder;
+    else
+      fate := 'replaced';
+      update symphony.messenger_messages m set priority = _new.priority, max_retries = _new.max_retries, headers = _new.headers, tags = _new.tags::text[],
+        version = _new.version, content_type = _new.content_type, body = _new.body
+        where m.id = _new.holder;
+      update symphony.messenger_keys k set body_hash = sha256(_new.body)
+        where k.message_type = _old.message_type and k.subscriber = _old.subscriber and k.key = _old.idempotency_key and k.message_id = _new.holder;
+      if _new.action = 'debounce' then
+        _due := case when _new.delay > 0 then _now + _new.delay * interval '1 millisecond' else greatest(_new.at, _now) end;
+        _becomes := case when _due > _now then 'scheduled' else 'pending' end;
+        _waits := case when _due <= _now and _old.group_key is not null and not exists (select from symphony.messenger_groups g
+          where g.queue_name = _old.queue_name and g.group_key = _old.group_key and g.holder = _new.holder) then 'group' end;
+        update symphony.messenger_messages m set available_at = _due, scheduled_at = nullif(_due, _now), status = _becomes, waiting_for = _waits
+          where m.id = _new.holder;
+        if _waits is not null then
+          insert into symphony.messenger_group_wakes (queue_name, group_key) values (_old.queue_name, _old.group_key);
+        end if;
+        insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, no_handler)
+          values (_old.queue_name, _old.message_type, (_becomes = 'pending')::int - (_old.status = 'pending')::int,
+            (_becomes = 'scheduled')::int - (_old.status = 'scheduled')::int, -(coalesce(_old.waiting_for, '') = 'handler')::int);
+      end if;
+    end if;
+    return next;
+  end loop;
+end $$;
+comment on function symphony.messenger_replace(uuid[], text[], timestamptz[], bigint[], smallint[], bigint[], jsonb[], text[], bigint[], text[], bytea[]) is
+  'Gives messages that wait the content of others with the same idempotency keys; returns what became of each: replaced, passed or gone.';
+
 -- messenger_settle applies verdicts, and returns the numbers of those that it could apply: the others came too
 -- late. A verdict on a message that nobody has, such as that of somebody who cancels it, has no token. It waits 2 s for
 -- a transaction in which the handler completes the message.

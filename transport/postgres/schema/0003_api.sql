@@ -77,9 +77,9 @@ comment on function symphony.messenger_check_labels(jsonb, text[]) is 'Refuses h
 
 create function symphony.dispatch_bytes(type text, body bytea, content_type text default 'application/octet-stream', queue text default 'default',
   priority integer default 5, delay interval default null, at timestamptz default null, expires interval default null,
-  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', group_key text default null,
-  headers jsonb default null, tags text[] default null, wake boolean default false,
-  out id uuid, out duplicate boolean, out copies uuid[]) returns record
+  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', when_taken text default 'keep',
+  group_key text default null, headers jsonb default null, tags text[] default null, wake boolean default false,
+  out id uuid, out duplicate boolean, out replaced boolean, out copies uuid[]) returns record
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -99,11 +99,15 @@ declare
   _headers jsonb[] := '{}';
   _tags text[] := '{}';
   _holders uuid[];
+  _holder uuid;
+  _open integer[];
+  _again integer[];
   _n integer;
 begin
   priority := coalesce(priority, 5);
   queue := coalesce(queue, 'default');
   content_type := coalesce(content_type, 'application/octet-stream');
+  when_taken := coalesce(when_taken, 'keep');
   if type is null or (type collate "C") !~ '^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$' then
     perform symphony.messenger_refuse('message type', type, '[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}');
   elsif (queue collate "C") !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' then
@@ -118,6 +122,10 @@ begin
     perform symphony.messenger_refuse('delay', delay::text, 'zero or more');
   elsif expires <= interval '0' then
     perform symphony.messenger_refuse('expiry', expires::text, 'more than zero');
+  elsif when_taken not in ('keep', 'replace', 'debounce') then
+    perform symphony.messenger_refuse('when_taken', when_taken, 'keep, replace or debounce');
+  elsif when_taken <> 'keep' and idempotency_key is null then
+    perform symphony.messenger_refuse('idempotency key', null, 'there for when_taken');
   elsif key_window < interval '0' then
     perform symphony.messenger_refuse('idempotency window', key_window::text, 'zero or more');
   elsif extract(epoch from greatest(delay, expires, key_window)) > 9000000000 then
@@ -137,9 +145,11 @@ begin
   elsif content_type = 'application/json' and symphony.messenger_json(content_type, body) is null then
     perform symphony.messenger_refuse('body', left(encode(body, 'escape'), 80), 'JSON, as its content type says');
   end if;
+  if when_taken = 'debounce' then
+    key_window := interval '0'; -- what comes after its end is another message
+  end if;
   at := date_trunc('milliseconds', at + interval '999 microseconds'); -- rounded up
   perform symphony.messenger_check_labels(headers, tags);
-  copies := '{}';
   for _sub in
     select s.subscriber, s.stamps from symphony.messenger_subscriptions s where s.message_type = type
     union all select '', '{}' where not exists (select from symphony.messenger_subscriptions s where s.message_type = type)
@@ -157,9 +167,6 @@ begin
     _retries := _retries || coalesce((_stamps ->> 'max_retries')::bigint, max_retries);
     _headers := _headers || nullif(coalesce(headers, '{}') || coalesce(_stamps -> 'headers', '{}'), '{}');
     _tags := _tags || nullif(coalesce(tags, '{}') || coalesce(array(select jsonb_array_elements_text(_stamps -> 'tags')), '{}'), '{}')::text;
-    if _sub.subscriber <> '' then
-      copies := copies || _ids[cardinality(_ids)];
-    end if;
   end loop;
   _n := cardinality(_ids);
   _holders := array_fill(null::uuid, array[_n]);
@@ -169,28 +176,56 @@ begin
       _headers, _tags, array_fill(0::bigint, array[_n]), array_fill(content_type, array[_n]), array_fill(body, array[_n])) a
   loop
     _holders[_sub.n] := _sub.holder;
-    copies := array_replace(copies, _ids[_sub.n], _sub.holder);
+  end loop;
+  replaced := false;
+  _open := array(select n from generate_subscripts(_holders, 1) n where when_taken <> 'keep' and _holders[n] is not null);
+  for _try in 1..20 loop -- others may take the keys meanwhile
+    exit when _open = '{}';
+    _again := '{}';
+    for _sub in select o.n from unnest(_open) as o(n) order by _holders[o.n] loop -- as messenger_replace locks them
+      _n := _sub.n;
+      if 'replaced' = (select r.fate from symphony.messenger_replace(_holders[_n:_n], array[when_taken], _ats[_n:_n], _delays[_n:_n], _priorities[_n:_n],
+          _retries[_n:_n], _headers[_n:_n], _tags[_n:_n], array[0::bigint], array[content_type], array[body]) r) then
+        replaced := true;
+      else
+        _again := _again || _n;
+      end if;
+    end loop;
+    _open := '{}';
+    for _sub in select o.n from unnest(_again) as o(n) order by o.n loop
+      _n := _sub.n;
+      select a.holder into _holder from symphony.messenger_accept(null, _ids[_n:_n], array[type], _names[_n:_n], _queues[_n:_n], _priorities[_n:_n], _ats[_n:_n],
+        _delays[_n:_n], _expiries[_n:_n], _retries[_n:_n], array[idempotency_key], array[coalesce(symphony.messenger_milliseconds(key_window), 0)], _groups[_n:_n],
+        _headers[_n:_n], _tags[_n:_n], array[0::bigint], array[content_type], array[body]) a;
+      if not found then
+        _holders[_n] := null; -- it is stored
+      elsif _holder <> _holders[_n] then
+        _holders[_n] := _holder;
+        _open := _open || _n;
+      end if;
+    end loop;
   end loop;
   id := coalesce(_holders[1], _ids[1]);
+  copies := array(select coalesce(_holders[n], _ids[n]) from generate_subscripts(_ids, 1) n where _names[n] <> '' order by n);
   duplicate := array_position(_holders, null) is null;
   if wake then
     perform symphony.wake(q) from unnest(_queues) q group by q;
   end if;
 end $$;
-comment on function symphony.dispatch_bytes(text, bytea, text, text, integer, interval, timestamptz, interval, bigint, text, interval, text, jsonb, text[], boolean) is
+comment on function symphony.dispatch_bytes(text, bytea, text, text, integer, interval, timestamptz, interval, bigint, text, interval, text, text, jsonb, text[], boolean) is
   'Sends a message with any bytes as its body, in the transaction of the caller. See dispatch.';
 
 create function symphony.dispatch(type text, payload json default '{}', queue text default 'default',
   priority integer default 5, delay interval default null, at timestamptz default null, expires interval default null,
-  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', group_key text default null,
-  headers jsonb default null, tags text[] default null, wake boolean default false,
-  out id uuid, out duplicate boolean, out copies uuid[]) returns record
+  max_retries bigint default null, idempotency_key text default null, key_window interval default '24 hours', when_taken text default 'keep',
+  group_key text default null, headers jsonb default null, tags text[] default null, wake boolean default false,
+  out id uuid, out duplicate boolean, out replaced boolean, out copies uuid[]) returns record
 language sql set search_path = pg_catalog, pg_temp as $$
-  select d.id, d.duplicate, d.copies from symphony.dispatch_bytes(type, convert_to(payload::text, 'UTF8'), 'application/json', queue, priority,
-    delay, at, expires, max_retries, idempotency_key, key_window, group_key, headers, tags, wake) d
+  select d.id, d.duplicate, d.replaced, d.copies from symphony.dispatch_bytes(type, convert_to(payload::text, 'UTF8'), 'application/json', queue, priority,
+    delay, at, expires, max_retries, idempotency_key, key_window, when_taken, group_key, headers, tags, wake) d
 $$;
-comment on function symphony.dispatch(text, json, text, integer, interval, timestamptz, interval, bigint, text, interval, text, jsonb, text[], boolean) is
-  'Sends a message in the transaction of the caller, by the same rules as Dispatch in Go: its id, whether one with its idempotency key was there already, and the ids of the copies for subscribers. The text of the payload is kept as it is. Workers find it with their next poll, within 250 ms; with wake they are told at the commit, which takes a lock that all transactions with a NOTIFY share.';
+comment on function symphony.dispatch(text, json, text, integer, interval, timestamptz, interval, bigint, text, interval, text, text, jsonb, text[], boolean) is
+  'Sends a message in the transaction of the caller, by the same rules as Dispatch in Go: its id, whether one with its idempotency key was there already and has been given this content, and the ids of the copies for subscribers. when_taken is what to do when another message has the key: keep it, replace its content if it waits, or debounce, which also makes it wait for the delay again. The text of the payload is kept as it is. Workers find it with their next poll, within 250 ms; with wake they are told at the commit, which takes a lock that all transactions with a NOTIFY share.';
 
 create function symphony.wake(queue text default 'default') returns void
 language sql set search_path = pg_catalog, pg_temp as $$ select pg_notify('symphony.wake', queue) $$;

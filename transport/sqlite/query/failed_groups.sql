@@ -1,8 +1,8 @@
--- groups dead letters, the latest ?2 before ?1 (null: all): ?3 type, ?4 queue, ?5 reason, ?6 class, ?7 since, ?8 until; null does not
+-- groups dead letters, the latest ?2 with numbers below ?1: ?3 type, ?4 queue, ?5 reason, ?6 class, ?7 since, ?8 until; null does not
 -- filter. Answers in each row how many were read, and the number of the last
 with found as materialized (
   select seq, fingerprint, message_type, queue_name, reason, error_class, failed_at from messenger_failed_messages
-  where ?1 is null or seq < ?1 order by seq desc limit ?2),
+  where seq < ?1 order by seq desc limit ?2),
 sums as materialized (
   select fingerprint, count(*) as count, min(failed_at) as first, max(failed_at) as last, max(seq) as seq from found
   where (?3 is null or message_type = ?3) and (?4 is null or queue_name = ?4) and (?5 is null or reason = ?5)

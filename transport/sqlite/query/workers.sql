@@ -1,5 +1,5 @@
 -- workers alive at ?1, each with the first ?2 of what it has
-select w.identity, w.started_at, w.alive_until, w.lease,
+select w.identity, w.started_at, w.alive_until, w.lease, w.queues,
   (select count(*) from messenger_messages m where m.locked_by = w.worker and m.status = 'processing'),
   m.id, m.message_type, m.queue_name, m.retry_count + 1, m.locked_at, m.cancel_requested
 from messenger_workers w left join messenger_messages m on m.locked_by = w.worker and m.status = 'processing'

@@ -153,7 +153,8 @@ create table messenger_workers (
   identity    text    not null unique,
   started_at  integer not null,
   alive_until integer not null,
-  lease       integer not null                        -- milliseconds
+  lease       integer not null,                       -- milliseconds
+  queues      text    not null default '[]'           -- JSON array: that it has asked for messages of
 );
 
 -- How many messages are in each state, kept exact by every transaction. Ends count for ever. The status

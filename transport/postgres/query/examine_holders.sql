@@ -1,4 +1,4 @@
--- What keeps dead rows of this database, as far as this user may see it: the 20 that are oldest, those of a second or more.
+-- What keeps dead rows of this database, as far as this user may see it (all, with pg_read_all_stats): the 20 that are oldest, those of a second or more.
 select kind, coalesce(name, ''), coalesce(pid, 0), coalesce(state, ''), coalesce(ceil(extract(epoch from age) * 1000), 0)::bigint, coalesce(held, 0)::bigint,
   coalesce(left(query, 400), ''), coalesce(ours, false)
 from (
