@@ -53,6 +53,9 @@ func StartPooler(ctx context.Context, s *Server) (_ *Pooler, err error) {
 // findPooler looks where scripts/ensure.sh does: Debian has the program where only root's path leads.
 func findPooler() (string, error) {
 	if bin := os.Getenv(poolerVariable); bin != "" {
+		if !isFile(bin) {
+			return "", fmt.Errorf("find PgBouncer: there is no program %s (from %s)", bin, poolerVariable)
+		}
 		return bin, nil
 	}
 	bin, err := exec.LookPath("pgbouncer")

@@ -3,6 +3,7 @@
 package pgserver_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -64,5 +65,14 @@ func TestPooler(t *testing.T) {
 	stop()
 	if err := conns[0].Ping(t.Context()); err == nil {
 		t.Error("the pooler has survived Stop")
+	}
+}
+
+// TestNoPooler: a program that is not there is named. Tests fail with that, none is passed over.
+func TestNoPooler(t *testing.T) {
+	t.Setenv("SYMPHONY_PGBOUNCER", t.TempDir()+"/bouncer")
+	p, err := pgserver.StartPooler(t.Context(), new(pgserver.Server))
+	if err == nil || !strings.Contains(err.Error(), "/bouncer (from SYMPHONY_PGBOUNCER)") {
+		t.Fatalf("a pooler %v, error %v; want the name of what is missing", p, err)
 	}
 }

@@ -88,6 +88,7 @@ func TestPooledWorker(t *testing.T) {
 // TestPooledEnqueue: who may only send sends everything by way of the pooler, as in Go. A worker behind the same pooler gets it, and all that
 // the sender may not do is refused in whichever session it is.
 func TestPooledEnqueue(t *testing.T) {
+	t.Parallel()
 	c := withRoles(t, pgtest.DSN(t))
 	pooled := pgtest.Pooled(t, c.dsn)
 	sender := c.login(t, "enqueue")

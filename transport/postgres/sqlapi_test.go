@@ -157,6 +157,7 @@ func sqlCases() map[string][]wished {
 
 // TestGoAndSQLAgree sends everything both ways, each into a schema of its own: both accept it and store the same, or both refuse it.
 func TestGoAndSQLAgree(t *testing.T) {
+	t.Parallel()
 	c := withRoles(t, pgtest.DSN(t))
 	goAndSQLAgree(t, openTest(t, nil), c.owner, c.as(t, "enqueue")) // who may only send
 }

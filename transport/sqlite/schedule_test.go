@@ -33,7 +33,7 @@ where name <> 'later'`); err != nil {
 	if _, err := tx.ExecContext(t.Context(), "update messenger_schedules set run_count = 0"); err != nil { // now the write lock is held
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	u, err := store.Update(ctx, schedule.Selection{Due: &schedule.Due{Limit: 10, Except: []string{"broken"}}}, func(time.Time, []schedule.Entry) ([]schedule.Change, error) {
 		t.Error("nothing is due")
