@@ -12,7 +12,8 @@ import (
 type Transport interface {
 	Sender
 	// Receive leases envelopes to c.Worker, c.Max at most. It blocks until there is at least one, or
-	// until ctx ends, and then returns ctx's error; nothing is leased then. It never returns neither.
+	// until ctx ends, and then returns ctx's error; nothing is leased then. It never returns neither. A
+	// ctx that ends during the first look does not keep it from bringing what is there.
 	Receive(ctx context.Context, c Claim) ([]Delivery, error)
 	// Settle records verdicts, each fenced by its token. Those whose lease is lost change nothing and
 	// are named by a *[LostError]; the others are applied. A *[NotCommittedError] names those with InTx

@@ -89,10 +89,13 @@ func (e *Engine[V]) claimMore() {
 		return
 	}
 	t := &taking{Claim: c, began: e.now}
-	var ctx context.Context
-	ctx, t.stop = context.WithTimeout(e.intake, e.patience())
+	within := e.patience()
+	var until context.Context
+	until, t.stop = context.WithCancel(e.intake)
 	e.takings = append(e.takings, t)
 	e.beside(func() func() {
+		ctx, cancel := context.WithTimeout(until, within) // it counts from here: the machine may be busy
+		defer cancel()
 		js, err := e.Claim(ctx, c)
 		ended := ctx.Err() != nil
 		t.stop()

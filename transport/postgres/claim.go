@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/outlast"
 )
 
 // How long an idle Receive waits before it looks again, whatever it is told: it begins with the first and doubles to the
@@ -25,20 +26,27 @@ const (
 
 // Receive implements [symphony.Transport].
 func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
-	if err := t.check(ctx); err != nil {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	first, cancel := outlast.Context(ctx, stopWithin)
+	defer cancel()
+	if err := t.check(first); err != nil {
 		return nil, t.fail("receive from", ended(ctx, err))
 	}
 	t.service.start()
-	t.meet(ctx, c)
+	t.meet(first, c)
 	poll, told := firstPoll, false
 	var looked time.Time
 	var next time.Duration
 	for {
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil && !looked.IsZero() {
 			return nil, err
 		}
-		if err := t.check(ctx); err != nil {
-			return nil, t.fail("receive from", ended(ctx, err))
+		if !looked.IsZero() {
+			if err := t.check(ctx); err != nil {
+				return nil, t.fail("receive from", ended(ctx, err))
+			}
 		}
 		woken := t.wake.Wait() // before the look: what comes after it is not missed
 		var ds []symphony.Delivery
@@ -81,7 +89,7 @@ func (t *Transport) claimOnly(ctx context.Context, c symphony.Claim) ([]symphony
 	if c.Max <= 0 {
 		return nil, nil
 	}
-	ctx, cancel := outlast(ctx, stopWithin)
+	ctx, cancel := outlast.Context(ctx, stopWithin)
 	defer cancel()
 	return t.claim(ctx, c)
 }
@@ -92,7 +100,7 @@ func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symp
 	if c.Max <= 0 {
 		return nil, lastPoll, nil
 	}
-	ctx, cancel := outlast(ctx, stopWithin)
+	ctx, cancel := outlast.Context(ctx, stopWithin)
 	defer cancel()
 	for {
 		var l look

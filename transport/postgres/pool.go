@@ -137,13 +137,3 @@ func withinTime(ctx context.Context, most time.Duration, f func(ctx context.Cont
 
 // stopWithin is how long a statement may go on when its caller is to stop.
 const stopWithin = 2 * time.Second
-
-// outlast returns a ctx that ends d later than its parent.
-func outlast(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
-	forget := context.AfterFunc(parent, func() { time.AfterFunc(d, cancel) })
-	return ctx, func() {
-		forget()
-		cancel()
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/outlast"
 	"github.com/symphony-messenger/symphony/schedule"
 )
 
@@ -32,7 +33,7 @@ func (t *Transport) Update(ctx context.Context, sel schedule.Selection, decide f
 	for try := 1; ; try++ {
 		err := t.retryFor(ctx, most, func(ctx context.Context) error {
 			// What was sent is not interrupted: it would take effect all the same.
-			ctx, cancel := outlast(ctx, stopWithin)
+			ctx, cancel := outlast.Context(ctx, stopWithin)
 			defer cancel()
 			u = schedule.Update{}
 			return t.update(ctx, &u, sel, decide)

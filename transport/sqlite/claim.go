@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/symphony-messenger/symphony"
+	"github.com/symphony-messenger/symphony/internal/outlast"
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
@@ -23,26 +24,33 @@ const (
 	lastPoll  = 100 * time.Millisecond
 )
 
+// firstLook is how long the first look of a Receive may go on when its ctx has ended: the patience of a caller, which may be short, is for
+// the wait after it.
+const firstLook = 2 * time.Second
+
 // Receive implements [symphony.Transport].
 func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
-	t.meet(ctx, c)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	look, cancel := outlast.Context(ctx, firstLook)
+	defer cancel()
+	t.meet(look, c)
 	poll := firstPoll
 	for {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		t.writeMinutes(ctx, false)
+		t.writeMinutes(look, false)
 		woken := t.wake.Wait() // before the look: what comes after it is not missed
-		some, next, err := t.peek(ctx, c)
+		some, next, err := t.peek(look, c)
 		if err != nil {
 			return nil, t.fail("receive from", err)
 		}
 		if some {
-			ds, err := t.exchange(ctx, nil, c)
+			ds, err := t.exchange(look, nil, c)
 			if len(ds) > 0 || err != nil {
 				return ds, err
 			}
 		}
+		look = ctx
 		timer := time.NewTimer(min(poll, max(next, 0)))
 		select {
 		case <-woken:
@@ -54,6 +62,9 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		case <-ctx.Done():
 		}
 		timer.Stop()
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -32,6 +32,10 @@ func queueTests() []test {
 			0, receiveBlocks,
 		},
 		{
+			"receive/looks", "A ctx that ends during the first look does not keep it from bringing what is there. (Transport)",
+			0, receiveLooks,
+		},
+		{
 			"receive/ended context", "Receive blocks until ctx ends, and then returns ctx's error; nothing is leased then. (Transport)",
 			0, receiveEnded,
 		},
@@ -121,6 +125,33 @@ func receiveBlocks(k *kit) {
 	k.send(env)
 	if a := <-answers; a.err != nil || len(a.got) != 1 || a.got[0].Envelope.ID != env.ID {
 		k.Fatalf("Receive that had waited: %d deliveries, %v", len(a.got), a.err)
+	}
+}
+
+// A hasty context ends as soon as it has been asked whether it has.
+type hasty struct {
+	context.Context
+	end context.CancelFunc
+}
+
+func (h hasty) Err() error {
+	defer h.end()
+	return h.Context.Err()
+}
+
+func receiveLooks(k *kit) {
+	soon := func() hasty {
+		ctx, cancel := context.WithCancel(k.ctx)
+		return hasty{ctx, cancel}
+	}
+	env := message()
+	k.send(env)
+	got, err := k.Transport.Receive(soon(), claim("new", 1))
+	if err != nil || len(got) != 1 || got[0].Envelope.ID != env.ID {
+		k.Fatalf("Receive whose context ends after it has begun: %d deliveries, %v, want the message", len(got), err)
+	}
+	if got, err := k.Transport.Receive(soon(), claim("new", 1)); !errors.Is(err, context.Canceled) || len(got) > 0 {
+		k.Fatalf("the same where nothing is: %d deliveries, %v", len(got), err)
 	}
 }
 
