@@ -202,12 +202,12 @@ func TestNextTakesNoTime(t *testing.T) {
 		s := parse(t, expr, in(t, "America/New_York"), cron.BothDays())
 		for _, after := range []time.Time{{}, time.Now(), time.Date(2096, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(9998, 12, 31, 0, 0, 0, 0, time.UTC)} {
 			fastest := time.Hour // what the machine does beside it is not our time
-			for range 5 {
+			for range 20 {
 				start := time.Now()
 				s.Next(after)
 				fastest = min(fastest, time.Since(start))
 			}
-			if fastest > time.Millisecond {
+			if fastest > slower*time.Millisecond {
 				t.Errorf("%s after %v took %v", expr, after, fastest)
 			}
 		}
