@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,9 @@ func (s *session) failedGroups(use string) *cobra.Command {
 					}
 				}
 				p.end()
+				if chosen.fingerprint != "" {
+					groups = slices.DeleteFunc(groups, func(g monitor.FailedGroup) bool { return g.Fingerprint != chosen.fingerprint })
+				}
 				if chosen.limit > 0 {
 					groups = groups[:min(len(groups), int(chosen.limit))]
 				}
