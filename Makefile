@@ -24,7 +24,7 @@ run: ## Run the emailqueue example on SQLite and print its report
 	go run ./examples/emailqueue
 
 .PHONY: test
-test: ## Run all tests with the race detector, installing what they need (about 15 minutes)
+test: ## Run all tests with the race detector, installing what they need (10 to 20 minutes)
 	@scripts/ensure.sh race
 	@scripts/ensure.sh postgres
 	@scripts/ensure.sh zones
@@ -32,7 +32,7 @@ test: ## Run all tests with the race detector, installing what they need (about 
 	CGO_ENABLED=0 go build ./...
 	export CGO_ENABLED=1 status=0; \
 	(cd bench && go test -race -shuffle=on -timeout=5m ./...) || status=1; \
-	go test -race -shuffle=on -timeout=20m ./... || status=1; \
+	go test -race -shuffle=on -timeout=30m ./... || status=1; \
 	exit $$status
 
 .PHONY: test-pg-all

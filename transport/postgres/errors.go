@@ -72,6 +72,10 @@ func conflicts(err error) bool {
 	return code == "40001" || code == "40P01"
 }
 
+// cutShort reports whether the server ended a statement because it took too long by the settings of the role or the database. Nothing of it
+// was done, and on a busy server it may be quicker the next time.
+func cutShort(err error) bool { return codeOf(err) == "57014" }
+
 // passes reports whether err is about the connection or the state of the server, so that the same statement may succeed a moment
 // later.
 func passes(err error) bool {
@@ -79,7 +83,7 @@ func passes(err error) bool {
 	switch {
 	case code == "":
 		return !unencodable(err) && !errors.Is(err, errClosed) && !errors.Is(err, symphony.ErrNotMigrated) && !errors.Is(err, symphony.ErrSchemaTooNew)
-	case endsConnection(code) || conflicts(err):
+	case endsConnection(code) || conflicts(err) || cutShort(err):
 		return true
 	}
 	return code == "57P03" || code == "53300" || code == "25006" // starting or stopping; too many connections; a standby

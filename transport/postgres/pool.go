@@ -102,7 +102,7 @@ func keepAlive(conn *pgx.ConnConfig) {
 	}
 }
 
-// retry calls f again, a few times, while others' transactions make the server roll ours back.
+// retry calls f again, a few times, while others' transactions make the server roll ours back, or a statement is too slow for its settings.
 func (t *Transport) retry(ctx context.Context, f func(ctx context.Context) error) error {
 	return t.retryFor(ctx, callTimeout, f)
 }
@@ -111,7 +111,7 @@ func (t *Transport) retry(ctx context.Context, f func(ctx context.Context) error
 func (t *Transport) retryFor(ctx context.Context, most time.Duration, f func(ctx context.Context) error) error {
 	for try := 1; ; try++ {
 		err := withinTime(ctx, most, f)
-		if try == 4 || !conflicts(err) {
+		if try == 4 || !conflicts(err) && !cutShort(err) {
 			return err
 		}
 		if sleep.For(ctx, rand.N(time.Duration(try)*10*time.Millisecond)) != nil {
