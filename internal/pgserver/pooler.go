@@ -88,6 +88,7 @@ pool_mode = transaction
 max_client_conn = 1000
 default_pool_size = 12
 server_round_robin = 1
+server_idle_timeout = 3
 `, p.server.port, p.port, users)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return err

@@ -49,16 +49,10 @@ func TestConformancePooledListening(t *testing.T) {
 // the pooler keeps connections for each.
 func hurried(t *testing.T) string {
 	t.Helper()
-	return poolUser(t, "alter role %[1]s set statement_timeout = '500ms'; grant create on database postgres to %[1]s")
-}
-
-// poolUser makes a user for all stores of a test, and executes a text about it.
-func poolUser(t *testing.T, text string) string {
-	t.Helper()
 	admin := adminOf(t)
 	user := "r" + strings.ReplaceAll(symphony.NewID().String(), "-", "")
 	ctx := context.WithoutCancel(t.Context())
-	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; "+text, user))
+	mustExec(t, admin, fmt.Sprintf("create role %[1]s login; alter role %[1]s set statement_timeout = '500ms'; grant create on database postgres to %[1]s", user))
 	t.Cleanup(func() {
 		if _, err := admin.Exec(ctx, fmt.Sprintf("drop owned by %[1]s; drop role %[1]s", user)); err != nil {
 			t.Error(err)
@@ -69,13 +63,13 @@ func poolUser(t *testing.T, text string) string {
 }
 
 // TestConformancePooledRoles is the suite by way of the pooler, as a user who owns nothing: a worker from PostgreSQL 17 on, see
-// TestConformanceRoles. Policies are about the role that the session of the pooler's has.
+// TestConformanceRoles. Policies are about the role that the session of the pooler's has. Each store has a user of its own: sessions of one who
+// gets another role for each store, while others get theirs, take a list of roles for valid at times that lacks the latest.
 func TestConformancePooledRoles(t *testing.T) {
-	role, user := ordinary(t), poolUser(t, "")
+	role := ordinary(t)
 	transporttest.Run(t, func(tb testing.TB) transporttest.Store {
 		c := withRoles(tb, pgtest.DSN(tb))
-		mustExec(tb, c.admin, fmt.Sprintf("grant %s_%s to %s", c.schema, role, user))
-		return storeAt(tb, asUser(tb, pgtest.Pooled(tb, c.dsn), user)+"&pgbouncer=true", c.owner)
+		return storeAt(tb, asUser(tb, pgtest.Pooled(tb, c.dsn), c.login(tb, role))+"&pgbouncer=true", c.owner)
 	})
 }
 
