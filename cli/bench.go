@@ -33,11 +33,7 @@ vary; run it twice.`,
 	f.Var(&concurrency, "concurrency", "callers and handlers at once")
 	f.Var(&body, "body", "bytes of each message")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		conf, err := s.configure("")
-		if err != nil {
-			return err
-		}
-		t, err := s.shared(conf)
+		_, t, err := s.target()
 		if err != nil {
 			return err
 		}

@@ -46,19 +46,14 @@ func (s *session) withSchedules(ctx context.Context, fn func(m *schedule.Manager
 // withDeclaring is withSchedules for what is declared: its messages are prepared by the routes of the configuration and of the program, as those are
 // that workers declare.
 func (s *session) withDeclaring(ctx context.Context, fn func(m *schedule.Manager) error) (err error) {
-	opts := s.opts
-	c, err := s.configure("")
-	if err != nil {
-		return err
-	}
-	chosen, err := s.shared(c)
+	c, chosen, err := s.target()
 	if err != nil {
 		return err
 	}
 	if chosen.Name != c.Transport { // routes are about the default one
 		return s.withSchedules(ctx, fn)
 	}
-	alone := *c
+	opts, alone := s.opts, *c
 	alone.Schedules = ""
 	opts.Config, opts.Schedules, opts.Logger = &alone, nil, s.log
 	a, err := app.New(ctx, opts)

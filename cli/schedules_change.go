@@ -192,15 +192,12 @@ do that too ("consume"): this is for a process that does nothing else.`,
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			opts := s.opts
-			var err error
-			if opts.Config, err = s.configure(""); err != nil {
-				return err
-			}
-			chosen, err := s.shared(opts.Config)
+			c, chosen, err := s.target()
 			if err != nil {
 				return err
 			}
-			if chosen.Name != opts.Config.Transport { // what the program declares is on the default one
+			opts.Config = c
+			if chosen.Name != c.Transport { // what the program declares is on the default one
 				return s.withSchedules(ctx, func(m *schedule.Manager) error { return (&schedule.Scheduler{Bus: m.Bus}).Run(ctx) })
 			}
 			a, err := app.New(ctx, opts)

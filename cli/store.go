@@ -58,6 +58,16 @@ func (s *session) shared(c *config.Config) (config.Transport, error) {
 	return t, s.mustBeShared(t)
 }
 
+// target reads the configuration and returns it with the transport that the flags choose, which others must be able to see.
+func (s *session) target() (*config.Config, config.Transport, error) {
+	c, err := s.configure("")
+	if err != nil {
+		return nil, config.Transport{}, err
+	}
+	t, err := s.shared(c)
+	return c, t, err
+}
+
 // targets are the transports that a command about stores is for: the one that the flags choose, or all that are shared.
 func (s *session) targets(c *config.Config) ([]config.Transport, error) {
 	chosen, err := s.shared(c)
@@ -77,11 +87,7 @@ func (s *session) mustBeShared(t config.Transport) error {
 
 // withStore opens the store, runs fn and closes the store.
 func (s *session) withStore(ctx context.Context, fn func(symphony.Transport) error) (err error) {
-	c, err := s.configure("")
-	if err != nil {
-		return err
-	}
-	chosen, err := s.shared(c)
+	_, chosen, err := s.target()
 	if err != nil {
 		return err
 	}
