@@ -40,14 +40,6 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 	var looked time.Time
 	var next time.Duration
 	for {
-		if err := ctx.Err(); err != nil && !looked.IsZero() {
-			return nil, err
-		}
-		if !looked.IsZero() {
-			if err := t.check(ctx); err != nil {
-				return nil, t.fail("receive from", ended(ctx, err))
-			}
-		}
 		woken := t.wake.Wait() // before the look: what comes after it is not missed
 		var ds []symphony.Delivery
 		var err error
@@ -75,8 +67,14 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		case <-ctx.Done():
 		}
 		timer.Stop()
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return nil, err
+		}
+		if err := t.check(ctx); err != nil {
+			return nil, t.fail("receive from", ended(ctx, err))
 		}
 	}
 }

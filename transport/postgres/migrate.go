@@ -78,7 +78,7 @@ func (t *Transport) Migrate(ctx context.Context) ([]monitor.Migration, error) {
 			applied = append(applied, m)
 		}
 	}
-	t.schema.found()
+	t.schema.Found(time.Now())
 	return applied, nil
 }
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/coalesce"
+	"github.com/symphony-messenger/symphony/internal/recent"
 	"github.com/symphony-messenger/symphony/internal/tally"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
@@ -60,7 +61,7 @@ type Transport struct {
 	sends   coalesce.Sends // single dispatches on their way
 	keyed   coalesce.Sends // those with idempotency keys, which may have to wait for somebody else's transaction
 	wake    wake.Broadcast // there may be something to claim
-	schema  schemaCheck
+	schema  recent.Finding // that the schema is one that this release can use
 	subs    subscriptions
 	floors  floors
 	ticking scheduleFloor
@@ -239,7 +240,7 @@ func (t *Transport) fail(what string, err error) error {
 	t.moved(err)
 	err = explain(err)
 	if errors.Is(err, symphony.ErrNotMigrated) { // or has a later release taken something away?
-		t.schema.forget()
+		t.schema.Forget()
 	}
 	return fmt.Errorf("%s %s: %w", what, t.config.where(), err)
 }

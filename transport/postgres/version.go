@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -17,40 +16,24 @@ const (
 	checkAgain = time.Second
 )
 
-// A schemaCheck knows when the schema was found to be one that this release can use.
-type schemaCheck struct{ usable atomic.Pointer[time.Time] } // nil: never, or not any more
-
-func (c *schemaCheck) found() {
-	now := time.Now()
-	c.usable.Store(&now)
-}
-
-// forget lets the next call ask.
-func (c *schemaCheck) forget() { c.usable.Store(nil) }
-
 // check makes sure, now and then, that the schema is one that this release can use.
 func (t *Transport) check(ctx context.Context) error {
-	c := &t.schema
-	last := c.usable.Load()
-	if last != nil && time.Since(*last) < checkEvery {
+	known := t.schema.Known()
+	if !t.schema.Due(checkEvery) {
 		return nil
 	}
-	if last == nil {
+	if !known {
 		err := within(ctx, t.checkNow)
 		if err == nil {
-			c.found()
+			t.schema.Found(time.Now())
 		}
 		return err
-	}
-	now := time.Now()
-	if !c.usable.CompareAndSwap(last, &now) {
-		return nil // somebody else asks
 	}
 	err := withinTime(ctx, checkAgain, t.checkNow)
 	if !errors.Is(err, symphony.ErrSchemaTooNew) && !errors.Is(err, symphony.ErrNotMigrated) && !errors.Is(err, errHidden) {
 		return nil // without an answer, what the caller is about to do says what is the matter
 	}
-	c.forget()
+	t.schema.Forget()
 	return err
 }
 

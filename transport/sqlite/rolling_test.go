@@ -155,7 +155,7 @@ func TestSomethingTakenAway(t *testing.T) {
 	r.files = rolling.Steps(t, schemaFiles, newest(t), map[string]string{
 		fmt.Sprintf("schema/%04d_made_up.sql", newest(t)+1): "alter table messenger_pauses rename to messenger_paused",
 	})
-	store.schema.found()
+	store.schema.Found(time.Now())
 	mustMigrate(t, program(t, path, r), newest(t)+1)
 	if _, err := store.Pauses(t.Context()); !errors.Is(err, symphony.ErrNotMigrated) && !errors.Is(err, symphony.ErrSchemaTooNew) {
 		t.Fatal(err)
@@ -172,8 +172,8 @@ func TestCheckInATransaction(t *testing.T) {
 	store := openTest(t, nil)
 	store.DB().SetMaxOpenConns(1)
 	for _, state := range []string{"asks again", "never asked"} {
-		if store.schema.forget(); state == "asks again" {
-			store.schema.usable.Store(&longAgo)
+		if store.schema.Forget(); state == "asks again" {
+			store.schema.Found(longAgo)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		err := store.Tx(ctx, &symphony.Bus{Transport: store}, func(_ *sql.Tx, d symphony.Dispatcher) error {
@@ -183,7 +183,7 @@ func TestCheckInATransaction(t *testing.T) {
 		if cancel(); err != nil {
 			t.Errorf("%s: %v", state, err)
 		}
-		if last := store.schema.usable.Load(); last == nil || last.Equal(longAgo) {
+		if !store.schema.Known() || store.schema.Due(time.Minute) {
 			t.Errorf("%s: nobody asked", state)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/coalesce"
+	"github.com/symphony-messenger/symphony/internal/recent"
 	"github.com/symphony-messenger/symphony/internal/tally"
 	"github.com/symphony-messenger/symphony/internal/wake"
 	"github.com/symphony-messenger/symphony/monitor"
@@ -59,8 +60,8 @@ type Transport struct {
 	tally   tally.Tally    // what workers here did, not written yet
 	clock   func() int64   // the store's clock, in milliseconds since 1970
 	release release
-	schema  schemaCheck
-	closing chan struct{} // ends waiting Receives
+	schema  recent.Finding // that the schema is one that this release can use
+	closing chan struct{}  // ends waiting Receives
 	once    sync.Once
 }
 
@@ -187,7 +188,7 @@ func (t *Transport) Wake() { t.wake.Send() }
 // write runs fn in a transaction of the transport's own, and wakes those who wait when it made
 // something claimable.
 func (t *Transport) write(ctx context.Context, fn func(q *queries) error) error {
-	if !t.schema.known() { // the file may not even be there
+	if !t.schema.Known() { // the file may not even be there
 		if err := t.check(ctx); err != nil {
 			return err
 		}
@@ -213,7 +214,7 @@ func (t *Transport) write(ctx context.Context, fn func(q *queries) error) error 
 // fail says in an error which store it was.
 func (t *Transport) fail(what string, err error) error {
 	if errors.Is(err, symphony.ErrNotMigrated) { // or has a later release taken something away?
-		t.schema.forget()
+		t.schema.Forget()
 	}
 	return fmt.Errorf("%s %s: %w", what, t.config.path, err)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -14,34 +13,11 @@ import (
 // must leave the file alone.
 const checkEvery = time.Second
 
-// A schemaCheck knows when the schema was found to be one that this release can use.
-type schemaCheck struct{ usable atomic.Pointer[time.Time] } // nil: never, or not any more
-
-func (c *schemaCheck) found() {
-	now := time.Now()
-	c.usable.Store(&now)
-}
-
-// forget lets the next call ask.
-func (c *schemaCheck) forget() { c.usable.Store(nil) }
-
-func (c *schemaCheck) known() bool { return c.usable.Load() != nil }
-
-// due reports whether the caller is to ask. While one asks again, others go on.
-func (c *schemaCheck) due() bool {
-	last := c.usable.Load()
-	if last == nil {
-		return true
-	}
-	now := time.Now()
-	return now.Sub(*last) >= checkEvery && c.usable.CompareAndSwap(last, &now)
-}
-
 const sqlVersions = "select coalesce(max(version), 0), coalesce(max(oldest_compatible), 0) from messenger_migrations"
 
 // check makes sure, now and then, that the schema is one that this release can use.
 func (t *Transport) check(ctx context.Context) error {
-	if !t.schema.due() {
+	if !t.schema.Due(checkEvery) {
 		return nil
 	}
 	var version, oldest int
@@ -51,7 +27,7 @@ func (t *Transport) check(ctx context.Context) error {
 
 // checkIn is check for who has a transaction, and must not wait for another connection.
 func (t *Transport) checkIn(q *queries) error {
-	if !t.schema.due() {
+	if !t.schema.Due(checkEvery) {
 		return nil
 	}
 	var version, oldest int
@@ -71,10 +47,10 @@ func (t *Transport) judge(version, oldest int, err error) error {
 	}
 	switch {
 	case err == nil:
-		t.schema.found()
+		t.schema.Found(time.Now())
 	case errors.Is(err, symphony.ErrSchemaTooNew) || errors.Is(err, symphony.ErrNotMigrated):
-		t.schema.forget()
-	case t.schema.known():
+		t.schema.Forget()
+	case t.schema.Known():
 		return nil // without an answer, what the caller is about to do says what is the matter
 	}
 	return err
