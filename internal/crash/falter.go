@@ -12,7 +12,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -21,13 +20,30 @@ import (
 	"github.com/symphony-messenger/symphony/internal/sleep"
 )
 
-// vanish lets the store be gone for each worker in turn, so that leases end for sure, and returns when it is back for all.
-func vanish(ctx context.Context, stores []*faultstore.Store, d time.Duration) {
-	for _, s := range stores {
-		s.Vanish(d)
-		_ = sleep.For(ctx, d/4)
+// A stranding is a worker and its store.
+type stranding struct {
+	store *faultstore.Store
+	held  *holdings
+}
+
+// strand takes the store from one worker after the other, just when it has claimed something, until that was claimed again, by
+// whomever, because its lease had run out. It tries again: what was claimed may be done in a handler's transaction. Outages at
+// fixed times once found workers of a busy machine that held nothing.
+func strand(ctx context.Context, of []stranding, lease time.Duration) {
+	crashed := func() (n int) {
+		for _, w := range of {
+			n += w.held.afterCrash()
+		}
+		return n
 	}
-	_ = sleep.For(ctx, d)
+	begun := crashed()
+	for try := 0; try < 3*len(of) && (try < len(of) || crashed() == begun); try++ {
+		before := crashed()
+		of[try%len(of)].store.Strand(4 * lease)
+		for end := time.Now().Add(6 * lease); ctx.Err() == nil && crashed() == before && time.Now().Before(end); {
+			_ = sleep.For(ctx, lease/10)
+		}
+	}
 }
 
 // falter lets producers and workers, all in this process, do all their work on a store of which a share of the calls fail or are
@@ -56,6 +72,7 @@ func (c config) falter(ctx context.Context, on scene, log *log.Logger) (met map[
 	errs := make(chan error, c.workers+producers)
 	met = make(map[string]int)
 	var stores []*faultstore.Store
+	var strandings []stranding
 	faulty := func(n int) *faultstore.Store {
 		// Some of the late ones are so late, and outages so long, that leases end.
 		f := faultstore.Even(c.seed<<8|uint64(n), c.faults, 5*c.lease/2)
@@ -74,9 +91,9 @@ func (c config) falter(ctx context.Context, on scene, log *log.Logger) (met map[
 			return nil, err
 		}
 		t := record(faulty(n).Worker(), j, c.lease)
+		strandings = append(strandings, stranding{stores[n], t.held})
 		workers.Go(func() { errs <- work(working, on.store, t, spec, io.Discard) })
 	}
-	ofWorkers := slices.Clone(stores)
 	start := time.Now()
 	for n := range producers {
 		j, err := open(fmt.Sprint("producer-", n+1))
@@ -91,7 +108,7 @@ func (c config) falter(ctx context.Context, on scene, log *log.Logger) (met map[
 	}
 	senders.Go(func() {
 		_ = sleep.For(ctx, c.span()/2)
-		vanish(ctx, ofWorkers, 2*c.lease)
+		strand(ctx, strandings, c.lease)
 	})
 	senders.Wait()
 	healer, err := open("healer")

@@ -20,6 +20,7 @@ type holdings struct {
 	claims   map[symphony.Token]holding
 	renewals int       // under way
 	renewed  time.Time // when the last one began
+	crashed  int       // claims of what another lease had run out on
 }
 
 type holding struct {
@@ -30,9 +31,19 @@ type holding struct {
 // took notes a claim, whose answer may be so late that a renewal did not know of it. h.mu is held.
 func (h *holdings) took(d *symphony.Delivery, lease time.Duration) {
 	h.claims[d.Token] = holding{until: d.ClaimedAt.Add(lease)}
+	if d.Envelope.Crashes > 0 {
+		h.crashed++
+	}
 	if h.renewals > 0 || h.renewed.After(d.Until.Add(-lease)) {
 		h.note(d.Token)
 	}
+}
+
+// afterCrash says how many claims of the worker came after a lease that had run out.
+func (h *holdings) afterCrash() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.crashed
 }
 
 func (h *holdings) gone(token symphony.Token) {

@@ -63,7 +63,8 @@ type Store struct {
 	mu     sync.Mutex
 	rng    *rand.Rand
 	counts map[string]int
-	back   time.Time // the end of an outage
+	back   time.Time     // the end of an outage
+	strand time.Duration // the outage that begins with the next claim; 0: none
 }
 
 // New returns t with faults. It is an Exchanger if t itself is one; the other powers of t have no faults.
@@ -93,18 +94,28 @@ func (s *Store) Counts() map[string]int {
 	return all
 }
 
-// Vanish begins an outage of length d now.
-func (s *Store) Vanish(d time.Duration) {
+// Strand begins an outage of length d as soon as a worker has claimed something: it can neither renew nor settle that meanwhile.
+func (s *Store) Strand(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.back = time.Now().Add(d)
+	s.strand = d
+}
+
+// claimed begins the outage that was asked for.
+func (s *Store) claimed(ds []symphony.Delivery) []symphony.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(ds) > 0 && s.strand > 0 {
+		s.back, s.strand = time.Now().Add(s.strand), 0
+	}
+	return ds
 }
 
 // Heal ends all faults: from now on nothing goes wrong.
 func (s *Store) Heal() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults, s.back = Faults{}, time.Time{}
+	s.faults, s.back, s.strand = Faults{}, time.Time{}, 0
 }
 
 // draw decides what goes wrong with a call.
@@ -160,7 +171,8 @@ func (s *Store) Send(ctx context.Context, envs []*symphony.Envelope) ([]symphony
 
 // Receive implements [symphony.Transport].
 func (s *Store) Receive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
-	return through(ctx, s, "Receive", func() ([]symphony.Delivery, error) { return s.Transport.Receive(ctx, c) })
+	ds, err := through(ctx, s, "Receive", func() ([]symphony.Delivery, error) { return s.Transport.Receive(ctx, c) })
+	return s.claimed(ds), err
 }
 
 // Settle implements [symphony.Transport]. The answer that verdicts came too late is lost as any other.
@@ -196,5 +208,5 @@ func (s exchanging) Exchange(ctx context.Context, verdicts []symphony.Verdict, c
 	if err != nil {
 		return nil, err
 	}
-	return a.ds, a.refused
+	return s.claimed(a.ds), a.refused
 }

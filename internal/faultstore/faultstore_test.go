@@ -102,3 +102,32 @@ func (p plain) Renew(ctx context.Context, worker string, held []symphony.Token) 
 	return p.t.Renew(ctx, worker, held)
 }
 func (p plain) Capabilities() symphony.Capabilities { return p.t.Capabilities() }
+
+// TestStrand: an outage that was asked for begins with a claim of something, not before, and ends.
+func TestStrand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := faultstore.New(new(memory.Transport), faultstore.Faults{})
+		s.Strand(time.Minute)
+		claim := symphony.Claim{Worker: "w", Queues: []symphony.QueueClaim{{Name: "default"}}, Max: 1, Lease: time.Hour}
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if ds, _ := s.Receive(soon, claim); len(ds) > 0 {
+			t.Fatalf("Receive from an empty store: %v", ds)
+		}
+		if _, err := s.Send(t.Context(), []*symphony.Envelope{envelope()}); err != nil {
+			t.Fatalf("after a claim of nothing: %v, want no outage", err)
+		}
+		ds, err := s.Receive(t.Context(), claim)
+		if err != nil || len(ds) != 1 {
+			t.Fatalf("Receive: %v, %v, want a message", ds, err)
+		}
+		done := []symphony.Verdict{{Token: ds[0].Token, Outcome: symphony.Completed}}
+		if _, injected := errors.AsType[*faultstore.InjectedError](s.Settle(t.Context(), done)); !injected {
+			t.Error("no outage after a claim")
+		}
+		time.Sleep(time.Minute) // of the bubble's clock
+		if err := s.Settle(t.Context(), done); err != nil {
+			t.Errorf("after the outage: %v", err)
+		}
+	})
+}
