@@ -23,7 +23,7 @@ type Proxy struct {
 	all      sync.WaitGroup // the listener's goroutine and those of the connections
 
 	mu     sync.Mutex
-	conns  []*link // in the order in which they came
+	conns  []*link // in the order in which the target has accepted them
 	cuts   []*cut  // that wait for their requests
 	closed bool
 }
@@ -102,7 +102,8 @@ func (p *Proxy) Cut(ctx context.Context, what Cut) error {
 }
 
 // Hang stops to forward, in both directions, on those connections that choose returns true for, without a
-// sign to either end, and returns how many they are. It asks about each in the order in which they came.
+// sign to either end, and returns how many they are. It asks about each in the order in which the target has
+// accepted them.
 // The caller ends it: the connections are cut then.
 func (p *Proxy) Hang(choose func() bool) (n int, end func()) {
 	p.mu.Lock()

@@ -190,10 +190,12 @@ func TestCutNothing(t *testing.T) {
 // TestHang: both ends of a chosen connection wait, and hear nothing, not even that the other one is closed, until the end.
 func TestHang(t *testing.T) {
 	e, p := listen(t)
-	a, b, c := dial(t, p), dial(t, p), dial(t, p)
-	for _, each := range []client{a, b, c} {
-		each.works(t)
+	var clients [3]client
+	for i := range clients { // the proxy connects to its target for several at once: who works is known to it
+		clients[i] = dial(t, p)
+		clients[i].works(t)
 	}
+	a, b, c := clients[0], clients[1], clients[2]
 	asked := 0
 	n, end := p.Hang(func() bool { asked++; return asked != 1 })
 	if n != 2 || asked != 3 || p.Conns() != 1 {
