@@ -121,8 +121,8 @@ func postgresMutants() []mutant {
 			"key/window over",
 		},
 		{
-			"delivered early", "postgres", "query/insert.sql",
-			"(case when i.at > c.now or i.delay > 0 then", "(case when i.at > c.now or i.delay < 0 then",
+			"delivered early", "postgres", functions,
+			"      (case when d.due > _now then 'scheduled' else 'pending' end)::symphony.messenger_status,\n", "      'pending',\n",
 			"delay/never early",
 		},
 		{
@@ -147,8 +147,8 @@ func postgresMutants() []mutant {
 			"group/priority",
 		},
 		{
-			"expiry is ignored", "postgres", "query/insert.sql",
-			"case when i.expiry > 0 then", "case when i.expiry > 1000000000000 then",
+			"expiry is ignored", "postgres", functions,
+			"_now + nullif(i.expiry, 0) * interval '1 millisecond',", "_now + nullif(i.expiry, i.expiry) * interval '1 millisecond',",
 			"expiry/never started",
 		},
 		{
@@ -168,9 +168,19 @@ func postgresMutants() []mutant {
 		},
 		{
 			"a sender that missed a subscription is not told", "postgres", "query/insert.sql",
-			"where (select number from symphony.messenger_state where name = 'subscriptions') = $1\n",
-			"where (select number from symphony.messenger_state where name = 'subscriptions') >= $1\n",
+			"where (select number from symphony.messenger_state where name = 'subscriptions') = $1)\nselect",
+			"where (select number from symphony.messenger_state where name = 'subscriptions') >= $1)\nselect",
 			"subscription/no handler",
+		},
+		{
+			"a message that is there already is an error", "postgres", "send.go",
+			"if stored(err) {", "if stored(err) && len(envs) < 0 {",
+			"send/repeated",
+		},
+		{
+			"a time is taken for none", "postgres", "columns.go",
+			" || !env.At.IsZero() || env.Delay > 0", " || env.Delay > 0",
+			"delay/at",
 		},
 		{
 			"a message that was handled in between is sent again", "postgres", "send.go",

@@ -3,6 +3,7 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,32 @@ type columns struct {
 	retries                              []*int64
 	keys, groups, headers, tags          []*string
 	bodies                               [][]byte
-	special                              bool // some have a key or a group
+	special                              bool // some have a key, a group or a time: insert.sql is not for them
+	counts                               counts
+}
+
+// Counts are the numbers of messages by queue and type.
+type counts struct {
+	queues, types []string
+	numbers       []int64
+	at            map[[2]string]int
+}
+
+func (c *counts) add(queue, typ string) {
+	if last := len(c.queues) - 1; last >= 0 && c.queues[last] == queue && c.types[last] == typ {
+		c.numbers[last]++
+		return
+	}
+	i, known := c.at[[2]string{queue, typ}]
+	if !known {
+		if c.at == nil {
+			c.at = make(map[[2]string]int)
+		}
+		i = len(c.queues)
+		c.at[[2]string{queue, typ}] = i
+		c.queues, c.types, c.numbers = append(c.queues, queue), append(c.types, typ), append(c.numbers, 0)
+	}
+	c.numbers[i]++
 }
 
 func newColumns(envs []*symphony.Envelope) (*columns, error) {
@@ -50,7 +76,8 @@ func newColumns(envs []*symphony.Envelope) (*columns, error) {
 			c.retries[i] = &most
 		}
 		c.keys[i], c.groups[i] = null(env.Key), null(env.Group)
-		c.special = c.special || env.Key != "" || env.Group != ""
+		c.special = c.special || env.Key != "" || env.Group != "" || !env.At.IsZero() || env.Delay > 0 || env.Expires > 0
+		c.counts.add(env.Queue, env.Type)
 		if c.bodies[i] = env.Body; env.Body == nil {
 			c.bodies[i] = []byte{}
 		}
@@ -101,9 +128,17 @@ func null(s string) *string {
 // plain are the arguments of insert.sql.
 func (c *columns) plain(subscriptions int64) []any {
 	return []any{
-		subscriptions, c.ids, c.queues, c.types, c.subscribers, c.priorities, c.ats, c.delays, c.expiries, c.retries, c.headers, c.tags, c.versions,
-		c.contents, c.bodies,
+		subscriptions, c.ids, c.queues, c.types, unlessAll(c.subscribers, ""), c.priorities, unlessAll(c.retries, nil), unlessAll(c.headers, nil),
+		unlessAll(c.tags, nil), unlessAll(c.versions, 0), c.contents, c.bodies, c.counts.queues, c.counts.types, c.counts.numbers,
 	}
+}
+
+// unlessAll returns a column, and nil instead of one that has nothing but a default: it need not be sent.
+func unlessAll[T comparable](column []T, is T) []T {
+	if slices.ContainsFunc(column, func(v T) bool { return v != is }) {
+		return column
+	}
+	return nil
 }
 
 // all are the arguments of accept.sql.

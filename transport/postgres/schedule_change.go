@@ -138,19 +138,10 @@ func (c *changing) send(ctx context.Context, subs *subscribed) error {
 		return err
 	}
 	stored := true
-	if rows.special {
-		err = c.ex.query(ctx, c.t.sql.accept, rows.all(subs.number), func(scanner) error {
-			stored = false // none has a key that another message could have
-			return nil
-		})
-	} else {
-		err = c.ex.query(ctx, c.t.sql.insert, rows.plain(subs.number), func(scan scanner) error {
-			var number int64
-			err := scan(&number)
-			stored = number == subs.number
-			return err
-		})
-	}
+	err = c.ex.query(ctx, c.t.sql.accept, rows.all(subs.number), func(scanner) error {
+		stored = false // none has a key that another message could have
+		return nil
+	})
 	if err == nil && !stored {
 		if _, err = c.t.subs.read(ctx, c.ex, c.t.sql.subscriptions); err == nil {
 			err = errAnew

@@ -99,6 +99,9 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 		}
 		var number int64
 		err = ex.query(ctx, t.sql.insert, c.plain(subs.number), func(scan scanner) error { return scan(&number) })
+		if stored(err) {
+			return t.accept(ctx, ex, envs)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -109,8 +112,8 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 	}
 }
 
-// accept stores envs of which some have keys or are in groups, and any in a transaction of the caller's: its function has the
-// settings that the statement needs, above all a search path.
+// accept stores envs of which some have keys, times or groups or are there already, and any in a transaction of the caller's: its function has
+// the settings that the statement needs, above all a search path.
 func (t *Transport) accept(ctx context.Context, ex executor, envs []*symphony.Envelope) ([]symphony.Receipt, error) {
 	subs := t.subs.known()
 	for {
