@@ -153,7 +153,11 @@ func migrationTable(steps []transportStep) table {
 		t[0] = slices.Insert(t[0], 0, "TRANSPORT")
 	}
 	for _, step := range steps {
-		row := []string{strconv.Itoa(step.Version), step.Name, cmp.Or(moment(step.Applied), "pending")}
+		name := step.Name
+		if step.SQL == "" {
+			name += " (of a later release)"
+		}
+		row := []string{strconv.Itoa(step.Version), name, cmp.Or(moment(step.Applied), "pending")}
 		if several {
 			row = slices.Insert(row, 0, step.Transport)
 		}
@@ -226,7 +230,7 @@ func (s *session) printSteps(cmd *cobra.Command, m monitor.Migrator, after int) 
 	}
 	var steps []step
 	for _, m := range all {
-		if m.Version > after {
+		if m.Version > after && m.SQL != "" {
 			steps = append(steps, step{m.Version, m.Name, m.SQL})
 		}
 	}

@@ -152,5 +152,9 @@ func ExamineSchema(steps []Migration) Check {
 			Name: "schema", Level: LevelFail, Text: fmt.Sprintf("%d of %d steps are pending", pending, len(steps)), Hint: "run `migrate up`",
 		}
 	}
-	return Check{Name: "schema", Level: LevelOK, Text: fmt.Sprintf("version %d, up to date", len(steps))}
+	last := steps[len(steps)-1]
+	if last.SQL == "" {
+		return Check{Name: "schema", Level: LevelOK, Text: fmt.Sprintf("version %d, of a later release that this one can work with", last.Version)}
+	}
+	return Check{Name: "schema", Level: LevelOK, Text: fmt.Sprintf("version %d, up to date", last.Version)}
 }

@@ -10,7 +10,7 @@ type Migration struct {
 	Version int       `json:"version"`
 	Name    string    `json:"name"`
 	Applied time.Time `json:"applied_at,omitzero"` // zero: pending
-	SQL     string    `json:"-"`
+	SQL     string    `json:"-"`                   // empty for a step of a later release
 }
 
 // A Migrator sets up a store's schema and brings it up to date. Steps go forward only, and the
@@ -21,7 +21,7 @@ type Migrator interface {
 	// number of processes may do so at once. It returns an error that matches symphony.ErrSchemaTooNew
 	// for a schema that this release must not touch.
 	Migrate(ctx context.Context) ([]Migration, error)
-	// Migrations lists all steps in order, applied and pending.
+	// Migrations lists all steps in order, applied and pending, and those of later releases that the schema has.
 	Migrations(ctx context.Context) ([]Migration, error)
 }
 

@@ -56,7 +56,7 @@ fetch() (
 check() {
 	local bin=$PWD/.cache/pg/$1/bin log=.cache/pg/$1.log start=$SECONDS version
 	version=$("$bin/postgres" --version)
-	if env -u SYMPHONY_TEST_DSN SYMPHONY_PG_BIN="$bin" go test -race -count=1 -timeout=9m \
+	if env -u SYMPHONY_TEST_DSN SYMPHONY_PG_BIN="$bin" go test -race -count=1 -timeout=30m \
 		./transport/postgres/... ./internal/pgserver/... ./internal/pgtest/... >"$log" 2>&1; then
 		say "$version: ok, $((SECONDS - start)) s"
 	else

@@ -186,23 +186,26 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 	if err != nil {
 		return nil, t.fail("list migrations of", err)
 	}
-	err = native{t.work}.query(ctx, t.sql.in("select version, applied_at from symphony.messenger_migrations order by version"), nil,
+	for i, m := range all {
+		all[i].SQL = t.sql.script(m, i == len(all)-1)
+	}
+	known := len(all)
+	err = native{t.work}.query(ctx, t.sql.in("select version, name, applied_at from symphony.messenger_migrations order by version"), nil,
 		func(scan scanner) error {
-			var version int
-			var at time.Time
-			if err := scan(&version, &at); err != nil {
+			var m monitor.Migration
+			if err := scan(&m.Version, &m.Name, &m.Applied); err != nil {
 				return err
 			}
-			if version <= len(all) {
-				all[version-1].Applied = at.UTC()
+			m.Applied = m.Applied.UTC()
+			if m.Version > known {
+				all = append(all, m)
+			} else {
+				all[m.Version-1].Applied = m.Applied
 			}
 			return nil
 		})
 	if err := explain(err); err != nil && !errors.Is(err, symphony.ErrNotMigrated) {
 		return nil, t.fail("list migrations of", err)
-	}
-	for i, m := range all {
-		all[i].SQL = t.sql.script(m, i == len(all)-1)
 	}
 	return all, nil
 }

@@ -176,8 +176,12 @@ func TestSchemaVersions(t *testing.T) {
 					t.Errorf("%s: refused %v, want %v: %v", use, !c.refused, c.refused, err)
 				}
 			}
-			if list, err := again.Migrations(t.Context()); err != nil || len(list) != len(steps) || list[0].Applied.IsZero() {
-				t.Errorf("the list of steps cannot be read: %v", err)
+			list, err := again.Migrations(t.Context())
+			if err != nil || len(list) != len(steps)+1 || list[0].Applied.IsZero() {
+				t.Fatalf("the list of steps is %+v, %v", list, err)
+			}
+			if last := list[len(steps)]; last.Version != c.version || last.Name != "later" || last.Applied.IsZero() || last.SQL != "" {
+				t.Errorf("the step of the later release is listed as %+v", last)
 			}
 		})
 	}

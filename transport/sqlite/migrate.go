@@ -151,21 +151,25 @@ func (t *Transport) Migrations(ctx context.Context) ([]monitor.Migration, error)
 	for i, m := range all {
 		all[i].SQL = t.release.script(m)
 	}
-	rows, err := t.db.QueryContext(ctx, "select version, applied_at from messenger_migrations order by version")
+	rows, err := t.db.QueryContext(ctx, "select version, name, applied_at from messenger_migrations order by version")
 	if err := t.explainOpen(err); errors.Is(err, symphony.ErrNotMigrated) {
 		return all, nil
 	} else if err != nil {
 		return nil, t.fail("list migrations", err)
 	}
 	defer rows.Close()
+	known := len(all)
 	for rows.Next() {
-		var version int
+		var m monitor.Migration
 		var at int64
-		if err := rows.Scan(&version, &at); err != nil {
+		if err := rows.Scan(&m.Version, &m.Name, &at); err != nil {
 			return nil, t.fail("list migrations", err)
 		}
-		if version <= len(all) {
-			all[version-1].Applied = time.UnixMilli(at).UTC()
+		m.Applied = time.UnixMilli(at).UTC()
+		if m.Version > known {
+			all = append(all, m)
+		} else {
+			all[m.Version-1].Applied = m.Applied
 		}
 	}
 	return all, rows.Err()
