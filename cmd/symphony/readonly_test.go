@@ -42,7 +42,7 @@ func TestReadOnlyStore(t *testing.T) {
 	}{
 		{[]string{"dispatch", "a"}, 7},
 		{[]string{"failed", "discard", "--all", "--yes"}, 7},
-		{[]string{"consume", "--exec", "a=true", "--time-limit", "1"}, 0},
+		{[]string{"consume", "--exec", "a=true", "--time-limit", "5"}, 0},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

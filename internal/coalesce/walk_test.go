@@ -300,7 +300,7 @@ func TestManyAtOnce(t *testing.T) {
 		t.Run(fmt.Sprint(parallel), func(t *testing.T) {
 			s := new(store)
 			sends := sendsOf(s, parallel)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // then they wait for ever
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // then they wait for ever
 			defer cancel()
 			var all sync.WaitGroup
 			for range 32 {

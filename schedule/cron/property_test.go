@@ -192,10 +192,15 @@ func FuzzParse(f *testing.F) {
 		}
 		at := time.Unix(unix, 0)
 		for range 20 {
-			start := time.Now()
-			next := s.Next(at)
-			if took := time.Since(start); took > 100*time.Millisecond { // a loaded machine, not ours to judge here
-				t.Fatalf("%q after %v took %v", expr, at, took)
+			var next time.Time
+			fastest := time.Hour
+			for try := 0; try < 5 && fastest > 100*time.Millisecond; try++ { // the machine may stop for a while
+				start := time.Now()
+				next = s.Next(at)
+				fastest = min(fastest, time.Since(start))
+			}
+			if fastest > 100*time.Millisecond {
+				t.Fatalf("%q after %v took %v", expr, at, fastest)
 			}
 			if next.IsZero() {
 				return

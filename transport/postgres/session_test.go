@@ -50,7 +50,7 @@ var roleSettings = map[string][]string{
 	"serializable": {"default_transaction_isolation = serializable"},
 	"hostile path": {"search_path = evil, pg_catalog"},
 	"timeouts": {
-		"statement_timeout = '500ms'", "idle_in_transaction_session_timeout = '2s'", "lock_timeout = '1s'",
+		"statement_timeout = '3s'", "idle_in_transaction_session_timeout = '10s'", "lock_timeout = '1s'",
 	},
 	"oddities": {
 		"timezone = 'Asia/Kathmandu'", "datestyle = 'SQL, DMY'", "intervalstyle = sql_standard", "bytea_output = escape", "extra_float_digits = -15",

@@ -147,7 +147,14 @@ func TestAnswers(t *testing.T) {
 func TestSilenceTakesNothing(t *testing.T) {
 	s := start(t)
 	const to = "silent-1.1@example.test"
-	err := send(s, to, 100*time.Millisecond)
+	mail, err := begin(s, to, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mail.(mailBody).conn.SetDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	err = mail.Close()
 	if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
 		t.Errorf("first offer: %v, want a timeout", err)
 	}
