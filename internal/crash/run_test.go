@@ -37,7 +37,7 @@ func runTest(t *testing.T, c config) (result, string, error) {
 
 // TestFaults: under kills and pauses that hit work, nothing is lost, doubled or early.
 func TestFaults(t *testing.T) {
-	c := config{jobs: 1500, kills: 6, stops: 4, workers: 4, lease: time.Second, seed: 11}
+	c := config{jobs: 1500, kills: 6, stops: 8, workers: 4, lease: time.Second, seed: 11}
 	r, _, err := runTest(t, c)
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestFaults(t *testing.T) {
 // TestFaultsOfServer: nor when the server crashes too, sessions are ended, and connections are cut and hang.
 func TestFaultsOfServer(t *testing.T) {
 	c := config{
-		store: "postgres", jobs: 1200, kills: 3, stops: 2, workers: 4, lease: time.Second, seed: 12,
+		store: "postgres", jobs: 1200, kills: 3, stops: 4, workers: 4, lease: time.Second, seed: 12,
 		serverFaults: serverFaults{restarts: 2, terminates: 6, cuts: 8, hangs: 2},
 	}
 	r, _, err := runTest(t, c)

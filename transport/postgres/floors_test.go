@@ -38,21 +38,27 @@ func TestClaimsFindWhatLiesBehind(t *testing.T) {
 
 	first := send(1)[0]
 	old := take(other, 1)[0]
-	send(10)
-	take(store, 10)
-	release(old)
-	begun := time.Now()
-	if old = take(store, 1)[0]; old.Envelope.ID != first.ID {
-		t.Fatal("another message came back")
-	}
-	if d := time.Since(begun); late(t, store, d, firstPoll+100*time.Millisecond) {
-		t.Errorf("the only message there was is found after %v", d)
+	for try := 1; ; try++ {
+		send(10)
+		take(store, 10)
+		release(old)
+		begun := time.Now()
+		if old = take(store, 1)[0]; old.Envelope.ID != first.ID {
+			t.Fatal("another message came back")
+		}
+		d := time.Since(begun)
+		if !late(t, store, d, firstPoll+100*time.Millisecond) {
+			break
+		}
+		if try == 3 { // the machine may stop for a while, but not each time
+			t.Fatalf("the only message there was is found after %v", d)
+		}
 	}
 
 	send(8000)
 	take(store, 1)
 	release(old)
-	begun = time.Now()
+	begun := time.Now()
 	for claims := 1; ; claims++ {
 		ds := take(store, 1)
 		if ds[0].Envelope.ID == first.ID {
@@ -63,7 +69,7 @@ func TestClaimsFindWhatLiesBehind(t *testing.T) {
 			t.Fatalf("it was not found by %d claims in %v", claims, time.Since(begun))
 		}
 	}
-	if d := time.Since(begun); late(t, store, d, startEvery+time.Second) {
+	if d := time.Since(begun); late(t, store, d, startEvery+5*time.Second) {
 		t.Errorf("it was found after %v, with others ready", d)
 	}
 }
