@@ -142,8 +142,9 @@ func ExamineCounts(c Counts) []Check {
 // ExamineSchema is the check of a schema's steps.
 func ExamineSchema(steps []Migration) Check {
 	pending := 0
+	var last Migration
 	for _, m := range steps {
-		if m.Applied.IsZero() {
+		if last = m; m.Applied.IsZero() {
 			pending++
 		}
 	}
@@ -152,8 +153,7 @@ func ExamineSchema(steps []Migration) Check {
 			Name: "schema", Level: LevelFail, Text: fmt.Sprintf("%d of %d steps are pending", pending, len(steps)), Hint: "run `migrate up`",
 		}
 	}
-	last := steps[len(steps)-1]
-	if last.SQL == "" {
+	if last.SQL == "" && last.Version > 0 {
 		return Check{Name: "schema", Level: LevelOK, Text: fmt.Sprintf("version %d, of a later release that this one can work with", last.Version)}
 	}
 	return Check{Name: "schema", Level: LevelOK, Text: fmt.Sprintf("version %d, up to date", last.Version)}

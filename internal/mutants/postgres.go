@@ -174,7 +174,7 @@ func postgresMutants() []mutant {
 		},
 		{
 			"a message that is there already is an error", "postgres", "send.go",
-			"if stored(err) {", "if stored(err) && len(envs) < 0 {",
+			"if isStored(err) {", "if isStored(err) && len(envs) < 0 {",
 			"send/repeated",
 		},
 		{

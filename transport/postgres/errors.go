@@ -56,8 +56,8 @@ func unencodable(err error) bool {
 	return errors.Is(err, errEncode) || strings.Contains(err.Error(), "failed to encode args") || strings.Contains(err.Error(), "unable to encode")
 }
 
-// stored reports whether the server refused messages because one of them, or of their copies, is there already.
-func stored(err error) bool {
+// isStored reports whether the server refused messages because one of them, or of their copies, is there already.
+func isStored(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "23505" && e.ConstraintName == "messenger_messages_pkey"
 }

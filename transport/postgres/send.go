@@ -99,7 +99,7 @@ func (t *Transport) insert(ctx context.Context, ex executor, envs []*symphony.En
 		}
 		var number int64
 		err = ex.query(ctx, t.sql.insert, c.plain(subs.number), func(scan scanner) error { return scan(&number) })
-		if stored(err) {
+		if isStored(err) {
 			return t.accept(ctx, ex, envs)
 		}
 		if err != nil {
