@@ -14,10 +14,10 @@ import (
 // start runs js: each in a goroutine of its own, or together with those for the same batch handler.
 func (r *run) start(js []*job) {
 	var batches map[*registration][]*job
-	for _, j := range js {
+	for i, j := range js {
 		reg := j.Value.reg
 		if reg.batch == 0 {
-			r.engine.Go([]*job{j}, func() { r.handle(j) })
+			r.engine.Go(js[i:i+1:i+1], func() { r.handle(j) })
 			continue
 		}
 		if batches == nil {

@@ -289,11 +289,13 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, again bo
 			return err
 		}
 		defer found.Close()
+		row := newClaimedRow()
 		for found.Next() {
-			l := &leased{token: token, begun: begun}
-			if err := l.scan(found); err != nil {
+			l, err := row.scan(found)
+			if err != nil {
 				return err
 			}
+			l.token, l.begun = token, begun
 			rows = append(rows, l)
 		}
 		return found.Err()
@@ -341,29 +343,53 @@ type leased struct {
 	begun                time.Time // by this process's clock
 }
 
-func (l *leased) scan(rows pgx.Rows) error {
-	env := new(symphony.Envelope)
-	l.env = env
-	var retries int
-	var most *int64
-	var key, group *string
-	var headers []byte
-	err := rows.Scan(&l.place, &l.seq, (*[16]byte)(&env.ID), &env.Fence, &l.created, &l.locked, &l.due, &l.expires, &env.Priority, &retries, &env.Crashes, &l.unhandled,
-		&env.Version, &most, &env.Queue, &env.Type, &env.Subscriber, &env.ContentType, &key, &group, &headers, &env.Tags, &env.Body)
-	if err != nil {
-		return err
+// A claimedRow is where the rows of one claim are read, one after another: they come by tens of thousands a second, and places of
+// their own for the values of each were a tenth of the worker's time.
+type claimedRow struct {
+	leased
+	env                          symphony.Envelope
+	retries                      int
+	most                         *int
+	queue, typ, subscriber, kind repeated
+	key, group                   *string
+	headers                      []byte
+	dest                         []any
+}
+
+func newClaimedRow() *claimedRow {
+	r := new(claimedRow)
+	env := &r.env
+	r.dest = []any{&r.place, &r.seq, (*[16]byte)(&env.ID), &env.Fence, &r.created, &r.locked, &r.due, &r.expires, &env.Priority, &r.retries, &env.Crashes, &r.unhandled,
+		&env.Version, &r.most, &r.queue, &r.typ, &r.subscriber, &r.kind, &r.key, &r.group, &r.headers, &env.Tags, &env.Body}
+	return r
+}
+
+// scan returns the row at which rows is.
+func (r *claimedRow) scan(rows pgx.Rows) (*leased, error) {
+	if err := rows.Scan(r.dest...); err != nil {
+		return nil, err
 	}
+	l, env := r.leased, r.env
+	l.env = &env
+	env.Queue, env.Type, env.Subscriber, env.ContentType = string(r.queue), string(r.typ), string(r.subscriber), string(r.kind)
 	env.CreatedAt = l.created.UTC()
-	env.Attempt = retries + 1
-	env.Key, env.Group = text(key), text(group)
-	if most != nil {
-		n := int(*most)
-		env.MaxRetries = &n
-	}
-	if headers != nil {
-		if err := json.Unmarshal(headers, &env.Headers); err != nil {
-			return fmt.Errorf("headers of message %s: %w", env.ID, err)
+	env.Attempt = r.retries + 1
+	env.Key, env.Group, env.MaxRetries = text(r.key), text(r.group), r.most
+	if r.headers != nil {
+		if err := json.Unmarshal(r.headers, &env.Headers); err != nil {
+			return nil, fmt.Errorf("headers of message %s: %w", env.ID, err)
 		}
+	}
+	return &l, nil
+}
+
+// A repeated is a text that is mostly the same as that of the row before, and then is not made again.
+type repeated string
+
+// ScanBytes implements [pgtype.BytesScanner].
+func (t *repeated) ScanBytes(b []byte) error {
+	if string(b) != string(*t) {
+		*t = repeated(b)
 	}
 	return nil
 }

@@ -77,8 +77,7 @@ type named struct {
 // sort reads tokens, and tells those apart that were simply done. A second verdict under one token comes too late.
 func sort(verdicts []symphony.Verdict) (done, rest []named, err error) {
 	done = make([]named, 0, len(verdicts))
-	seen := make(map[symphony.ID]bool, len(verdicts))
-	used := make(map[leaseName]bool)
+	seen := make(map[symphony.ID]struct{}, len(verdicts))
 	for i := range verdicts {
 		v := &verdicts[i]
 		l, ok := parseToken(v.Token)
@@ -88,16 +87,16 @@ func sort(verdicts []symphony.Verdict) (done, rest []named, err error) {
 		default:
 			return nil, nil, fmt.Errorf("verdict on message %s: unknown outcome %q", l.id, v.Outcome)
 		}
-		switch {
-		case !ok:
+		if !ok {
 			n.leaseName = leaseName{token: noToken}
-		case seen[l.id]:
-			if used[l] {
+		} else if _, again := seen[l.id]; again {
+			same := func(n named) bool { return n.leaseName == l }
+			if slices.ContainsFunc(done, same) || slices.ContainsFunc(rest, same) {
 				n.leaseName = leaseName{token: noToken}
 			}
 			n.special = true // those that are simply done differ from each other
 		}
-		seen[l.id], used[l] = true, true
+		seen[l.id] = struct{}{}
 		if v.Outcome == symphony.Completed && !v.InTx && ok && !n.special {
 			done = append(done, n)
 		} else {
