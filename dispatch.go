@@ -249,7 +249,9 @@ func (e *Envelope) allowedBy(caps Capabilities) error {
 		}
 	}
 	wait := max(e.Delay, time.Until(e.At).Truncate(time.Second)) // about: the store's clock decides when
-	add(wait > caps.MaxDelay, false, fmt.Sprintf("a delay of %v (at most %v)", wait, caps.MaxDelay))
+	if wait > caps.MaxDelay {
+		add(true, false, fmt.Sprintf("a delay of %v (at most %v)", wait, caps.MaxDelay))
+	}
 	add(!e.At.IsZero(), caps.MaxDelay > 0, "a time")
 	add(e.Priority != defaultPriority, caps.Priority, "priority")
 	add(e.Expires != 0, caps.Expiry, "expiry")

@@ -142,7 +142,7 @@ func checkTime(t time.Time) error {
 
 func checkMaxRetries(n int) error { return check(n >= 0, "max retries", n, "zero or more") }
 
-func check(ok bool, what string, value any, rule string) error {
+func check[T any](ok bool, what string, value T, rule string) error {
 	if ok {
 		return nil
 	}
