@@ -10,11 +10,14 @@ import (
 // watchdog ends a claim that perhaps waits on a dead connection. It is begun again.
 const watchdog = time.Minute
 
-// overlapFrom is the least concurrency with which two claims are under way at once: while the store looks for the one, the
-// other's messages are read and started. Below it a claim is over sooner than a second could begin.
-const overlapFrom = 64
+// The least concurrency with which two or three claims are under way at once: while the store looks for the one, the other's messages are
+// read and started. With less, a claim is so small that its own price counts for more.
+const (
+	twoFrom   = 64
+	threeFrom = 256
+)
 
-// besideFor is how long a second claim waits for messages, if there are none after all.
+// besideFor is how long a claim beside another one waits for messages, if there are none after all.
 const besideFor = 10 * time.Millisecond
 
 // lastLook is how long the claim waits for messages whose answer ends an idle worker. The look that a claim begins with is not bound by it.
@@ -33,18 +36,20 @@ func (e *Engine[V]) nextClaim() (c Claim, ok bool) {
 		return c, false
 	}
 	c = Claim{Max: e.Concurrency - e.running, Except: e.saturated()}
-	if e.overlaps() {
-		c.Max = min(c.Max, e.Concurrency/2)
-	}
+	atOnce := e.atOnce()
+	c.Max = min(c.Max, e.Concurrency/atOnce)
 	if e.careful {
 		c.Max = min(c.Max, 1)
 	}
-	for _, t := range e.takings {
-		if !e.plenty || !e.overlaps() || len(e.takings) > 1 || len(c.Except) > 0 {
+	if len(e.takings) > 0 {
+		if !e.plenty || len(e.takings) >= atOnce || len(c.Except) > 0 {
 			return c, false
 		}
-		c.Max = min(c.Max, e.Concurrency-e.running-t.Max)
-		if c.Max < e.Concurrency/8 { // soon there is room for more
+		room := e.Concurrency - e.running
+		for _, t := range e.takings {
+			room -= t.Max
+		}
+		if c.Max = min(c.Max, room); c.Max < e.Concurrency/8 { // soon there is room for more
 			return c, false
 		}
 	}
@@ -57,9 +62,15 @@ func (e *Engine[V]) nextClaim() (c Claim, ok bool) {
 	return c, len(c.Queues) > 0
 }
 
-// overlaps reports whether there may be two claims at once: none of them must need to know what the other brings.
-func (e *Engine[V]) overlaps() bool {
-	return e.Concurrency >= overlapFrom && e.Exchange == nil && e.Limits.Messages == 0 && len(e.kinds) == 0 && !e.Queues.Limited()
+// atOnce returns how many claims there may be at once. With several, none of them must need to know what another brings.
+func (e *Engine[V]) atOnce() int {
+	switch {
+	case e.Concurrency < twoFrom || e.Exchange != nil || e.Limits.Messages > 0 || len(e.kinds) > 0 || e.Queues.Limited():
+		return 1
+	case e.Concurrency < threeFrom:
+		return 2
+	}
+	return 3
 }
 
 // saturated lists the types of which as many run as may.

@@ -59,8 +59,8 @@ func (s *slowStore) engine(queues *share.Queues, limits Limits) *Engine[int] {
 	return e
 }
 
-// TestTwoClaimsAtOnce: a worker with much room looks for more while it still takes in what it got, but not for more than it has room for.
-func TestTwoClaimsAtOnce(t *testing.T) {
+// TestClaimsAtOnce: a worker with much room looks for more while it still takes in what it got, but not for more than it has room for.
+func TestClaimsAtOnce(t *testing.T) {
 	queue := func(most int) *share.Queues {
 		q := share.New(false)
 		q.Add("q", 1, most)
@@ -73,7 +73,8 @@ func TestTwoClaimsAtOnce(t *testing.T) {
 		want        int // claims at once
 		left, wait  int // jobs and claims, at the end
 	}{
-		"much room":           {200, queue(0), Limits{}, 2, 0, 1},
+		"much room":           {300, queue(0), Limits{}, 3, 0, 1},
+		"less room":           {200, queue(0), Limits{}, 2, 0, 1},
 		"little room":         {10, queue(0), Limits{}, 1, 0, 1},
 		"a limited queue":     {200, queue(150), Limits{}, 1, 0, 1},
 		"so many and no more": {200, queue(0), Limits{Messages: 4000}, 1, 1000, 0},

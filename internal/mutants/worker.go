@@ -118,8 +118,8 @@ func workerMutants() []mutant {
 		},
 		{
 			"one claim at a time", worker, claim,
-			"!e.plenty || !e.overlaps() || len(e.takings) > 1", "!e.plenty || !e.overlaps() || len(e.takings) > 0",
-			"internal/engine/TestTwoClaimsAtOnce",
+			"!e.plenty || len(e.takings) >= atOnce", "!e.plenty || len(e.takings) >= 1",
+			"internal/engine/TestClaimsAtOnce",
 		},
 	}
 }
