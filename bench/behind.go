@@ -18,7 +18,7 @@ const (
 	insert into symphony.messenger_messages (id, queue_name, message_type, status, created_at, available_at, body)
 	select ` + manyID + `, 'default', 'bench.job', 'pending', c.now, c.now, $2::bytea
 	from generate_series(1, $1::bigint) as i, (select symphony.clock() as now) c)
-insert into symphony.messenger_stats_deltas (queue_name, message_type, pending) values ('default', 'bench.job', $1::bigint)`
+insert into symphony.messenger_stats_deltas (queue_name, message_type, due) values ('default', 'bench.job', $1::bigint)`
 
 	manyDelayed = `with sent as (
 	insert into symphony.messenger_messages (id, queue_name, message_type, status, created_at, scheduled_at, available_at, body)

@@ -162,14 +162,14 @@ func postgresMutants() []mutant {
 			"cancel/the answer decides",
 		},
 		{
-			"a claim is not counted", "postgres", "query/claim.sql",
-			"select queue_name, message_type, -count(*), count(*) from leased group by 1, 2)", "select queue_name, message_type, 0, count(*) from leased group by 1, 2)",
+			"what workers have is counted as pending", "postgres", "schema/0003_api.sql",
+			"sum(due - processing)::bigint as pending", "sum(due)::bigint as pending",
 			"counts/after every step",
 		},
 		{
 			"a sender that missed a subscription is not told", "postgres", "query/insert.sql",
-			"where (select number from symphony.messenger_state where name = 'subscriptions') = $1)\nselect",
-			"where (select number from symphony.messenger_state where name = 'subscriptions') >= $1)\nselect",
+			"where (select number from subscriptions) = $1)\nselect",
+			"where (select number from subscriptions) >= $1)\nselect",
 			"subscription/no handler",
 		},
 		{

@@ -270,9 +270,8 @@ comment on column symphony.messenger_workers.queues is 'That it has asked for me
 create table symphony.messenger_stats (
   queue_name   text   collate "C" not null,
   message_type text   collate "C" not null,
-  pending      bigint not null default 0,
+  due          bigint not null default 0,
   scheduled    bigint not null default 0,
-  processing   bigint not null default 0,
   completed    bigint not null default 0,
   failed       bigint not null default 0,
   cancelled    bigint not null default 0,
@@ -282,9 +281,8 @@ create table symphony.messenger_stats (
 ) with (fillfactor = 50);
 create table symphony.messenger_stats_deltas (
   at           timestamptz not null default pg_catalog.clock_timestamp(),
-  pending      integer     not null default 0,
+  due          integer     not null default 0,
   scheduled    integer     not null default 0,
-  processing   integer     not null default 0,
   completed    integer     not null default 0,
   failed       integer     not null default 0,
   cancelled    integer     not null default 0,
@@ -294,6 +292,7 @@ create table symphony.messenger_stats_deltas (
   message_type text        collate "C" not null
 );
 comment on table symphony.messenger_stats is 'How many messages are in each state; ends count for ever. Add messenger_stats_deltas, as messenger_counts does.';
+comment on column symphony.messenger_stats.due is 'Pending or processing: a claim is not counted. messenger_counts tells them apart.';
 comment on column symphony.messenger_stats.no_handler is 'Those of the scheduled ones that wait because a worker had no handler.';
 comment on table symphony.messenger_stats_deltas is 'Changes of messenger_stats that are not folded into it yet, each written in the transaction of what it counts.';
 
@@ -427,7 +426,7 @@ begin
   woken as (
     insert into symphony.messenger_group_wakes (queue_name, group_key)
     select distinct queue_name, group_key from sent where waiting_for = 'group')
-  insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled)
+  insert into symphony.messenger_stats_deltas (queue_name, message_type, due, scheduled)
   select queue_name, message_type, count(*) filter (where status = 'pending'), count(*) filter (where status = 'scheduled')
   from sent group by 1, 2;
 end $$;
@@ -481,7 +480,7 @@ begin
         if _waits is not null then
           insert into symphony.messenger_group_wakes (queue_name, group_key) values (_old.queue_name, _old.group_key);
         end if;
-        insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, no_handler)
+        insert into symphony.messenger_stats_deltas (queue_name, message_type, due, scheduled, no_handler)
           values (_old.queue_name, _old.message_type, (_becomes = 'pending')::int - (_old.status = 'pending')::int,
             (_becomes = 'scheduled')::int - (_old.status = 'scheduled')::int, -(coalesce(_old.waiting_for, '') = 'handler')::int);
       end if;
@@ -610,10 +609,10 @@ begin
     union all
     select queue_name, message_type, 'failed', -1, 0 from dead where replaced),
   counted as (
-    insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, processing, completed, failed, cancelled, expired, no_handler)
+    insert into symphony.messenger_stats_deltas (queue_name, message_type, due, scheduled, completed, failed, cancelled, expired, no_handler)
     select queue_name, message_type,
-      coalesce(sum(m.n) filter (where status = 'pending'), 0), coalesce(sum(m.n) filter (where status = 'scheduled'), 0),
-      coalesce(sum(m.n) filter (where status = 'processing'), 0), coalesce(sum(m.n) filter (where status = 'completed'), 0),
+      coalesce(sum(m.n) filter (where status in ('pending', 'processing')), 0), coalesce(sum(m.n) filter (where status = 'scheduled'), 0),
+      coalesce(sum(m.n) filter (where status = 'completed'), 0),
       coalesce(sum(m.n) filter (where status = 'failed'), 0), coalesce(sum(m.n) filter (where status = 'cancelled'), 0),
       coalesce(sum(m.n) filter (where status = 'expired'), 0), sum(m.handler)
     from moved m group by 1, 2)
@@ -644,7 +643,7 @@ begin
     insert into symphony.messenger_group_wakes (queue_name, group_key)
     select distinct queue_name, group_key from due where waiting_for = 'group'),
   counted as (
-    insert into symphony.messenger_stats_deltas (queue_name, message_type, scheduled, pending, no_handler)
+    insert into symphony.messenger_stats_deltas (queue_name, message_type, scheduled, due, no_handler)
     select d.queue_name, d.message_type, -count(*), count(*), -count(*) filter (where f.waiting_for = 'handler')
     from due d join found f on f.id = d.id group by 1, 2)
   select count(*) into _promoted from due;
@@ -703,10 +702,7 @@ begin
   with back as (
     update symphony.messenger_messages set status = 'pending', crash_count = crash_count + 1, token = null, locked_by = null, locked_at = null
     where ctid = any (array(select ctid from symphony.messenger_messages where locked_by = _worker for update skip locked))
-    returning id, queue_name, message_type, cancel_requested),
-  counted as (
-    insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, pending)
-    select queue_name, message_type, -count(*), count(*) from back group by 1, 2)
+    returning id, cancel_requested)
   select count(*), array_agg(id) filter (where cancel_requested) into _back, _cancelled from back;
   if _cancelled is not null then
     perform symphony.messenger_end(_cancelled, 'cancelled', _history, _transport);
@@ -1136,13 +1132,16 @@ comment on function symphony.dispatch_row() is
 -- Views for people.
 
 create view symphony.messenger_counts as
-select queue_name, message_type, sum(pending)::bigint as pending, sum(scheduled)::bigint as scheduled, sum(processing)::bigint as processing,
+select queue_name, message_type, sum(due - processing)::bigint as pending, sum(scheduled)::bigint as scheduled, sum(processing)::bigint as processing,
   sum(completed)::bigint as completed, sum(failed)::bigint as failed, sum(cancelled)::bigint as cancelled, sum(expired)::bigint as expired,
   sum(no_handler)::bigint as no_handler
 from (
-  select queue_name, message_type, pending, scheduled, processing, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats
+  select queue_name, message_type, due, scheduled, 0 as processing, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats
   union all
-  select queue_name, message_type, pending, scheduled, processing, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats_deltas
+  select queue_name, message_type, due, scheduled, 0, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats_deltas
+  union all
+  -- Counting claims when they are made would be a tenth of their work; what workers have is never much.
+  select queue_name, message_type, 0, 0, count(*), 0, 0, 0, 0, 0 from symphony.messenger_messages where locked_by is not null group by 1, 2
 ) s group by 1, 2;
 comment on view symphony.messenger_counts is 'How many messages of each queue and type are in each state, exact at every commit; ends count for ever.';
 

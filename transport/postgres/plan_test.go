@@ -123,6 +123,7 @@ func (p *planning) play(t *testing.T) {
 	queues := []string{"default", "other"}
 	p.run(t, "look", s.look, queues, floors)
 	p.run(t, "behind", s.behind, "default")
+	p.run(t, "counts", s.counts)
 	p.run(t, "oldest", s.oldest)
 	rows := p.run(t, "claim", s.claim, "w", int64(7), int64(30000), queues, []int32{3 * planBatch, 3 * planBatch}, 3*planBatch, []string{"none"}, floors)
 	p.run(t, "claim again", s.claim, "w", int64(8), int64(30000), queues, []int32{10, 10}, 10, []string{"none"}, floors)
@@ -235,7 +236,7 @@ var wantIndexes = map[string][]string{
 	"claim": {"messenger_messages_ready"}, "claim again": {"messenger_messages_ready"}, "renew": {"messenger_messages_locked"},
 	"done": {}, "done_history": {}, "settle": {"messenger_messages_pkey"}, "settle one": {"messenger_messages_pkey"}, "insert": {}, "accept": {"messenger_keys_pkey"},
 	"accept duplicates": {"messenger_keys_pkey"}, "promote": {"messenger_messages_due"}, "advance": {"messenger_messages_group", "messenger_messages_pkey"},
-	"sweep": {"messenger_messages_locked"}, "expire": {"messenger_messages_expiring"}, "drop_keys": {"messenger_keys_expires"}, "fold": {},
+	"sweep": {"messenger_messages_locked"}, "counts": {"messenger_messages_locked"}, "expire": {"messenger_messages_expiring"}, "drop_keys": {"messenger_keys_expires"}, "fold": {},
 	"list": {"messenger_messages_pkey"}, "list_oldest": {"messenger_messages_pkey"}, "lock_live": {"messenger_messages_pkey"},
 	"reschedule": {"messenger_messages_pkey"}, "prioritize": {"messenger_messages_pkey"}, "mark": {"messenger_messages_pkey"},
 	"set_aside": {"messenger_messages_ready"}, "bring_back": {"messenger_messages_paused"},
@@ -246,7 +247,7 @@ var wantIndexes = map[string][]string{
 func faults(name string, plans []explained) (all []string) {
 	work := 4.0 * planBatch
 	switch name {
-	case "sweep", "workers": // look at all that is leased, now and then
+	case "sweep", "workers", "counts": // look at all that is leased, now and then
 		work = 6000
 	case "some", "claim nothing": // not ours; passes over what is paused and not aside yet
 		work = 1e9
@@ -313,7 +314,7 @@ select gen_random_uuid(), now(), now() + case when n > %[1]d and n <= %[1]d + %[
 from generate_series(1, %[1]d + %[2]d + %[3]d) n;
 insert into symphony.messenger_keys (message_type, subscriber, key, message_id, expires_at, body_hash, live)
 select 't', '', 'key' || n, gen_random_uuid(), now() + interval '1 day', '', n %% 2 = 0 from generate_series(1, %[1]d) n;
-insert into symphony.messenger_stats (queue_name, message_type, pending) values ('default', 't', 1), ('other', 't', 1)`, ready, scheduled, leased)))
+insert into symphony.messenger_stats (queue_name, message_type, due) values ('default', 't', 1), ('other', 't', 1)`, ready, scheduled, leased)))
 }
 
 // planStates are what the statistics may say, and what is there.

@@ -160,7 +160,7 @@ func TestUpgrade(t *testing.T) {
 			}
 			insert := `insert into symphony.messenger_messages (id, created_at, available_at, status, queue_name, message_type, body)
 select gen_random_uuid(), now(), now(), 'pending', 'default', 'order', convert_to('{"n":' || n || '}', 'UTF8') from generate_series(1, 3) n;
-insert into symphony.messenger_stats_deltas (queue_name, message_type, pending) values ('default', 'order', 3)`
+insert into symphony.messenger_stats_deltas (queue_name, message_type, due) values ('default', 'order', 3)`
 			if k >= 3 { // there is the function for that
 				insert = `select symphony.dispatch('order', json_build_object('n', n)) from generate_series(1, 3) n`
 			}

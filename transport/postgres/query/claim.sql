@@ -12,28 +12,21 @@ with worker as (
   on conflict (identity) do update set alive_until = excluded.alive_until, lease = excluded.lease,
     -- A claim leaves out the queues of which the worker has as many as it may.
     queues = case when w.queues @> excluded.queues then w.queues else array(select q from unnest(w.queues || excluded.queues) q group by 1 order by 1) end
-  returning w.worker),
-leased as (
-  update symphony.messenger_messages m set status = 'processing', token = $2, fence = m.fence + 1, locked_at = (select symphony.clock()),
-    locked_by = (select coalesce((select worker from worker), (select w.worker from symphony.messenger_workers w where w.identity = $1)))
-  where m.ctid = any (array(
-    select r.ctid from unnest($4::text[], $5::integer[]) with ordinality as q(name, most, n)
+  returning w.worker)
+update symphony.messenger_messages m set status = 'processing', token = $2, fence = m.fence + 1, locked_at = (select symphony.clock()),
+  locked_by = (select coalesce((select worker from worker), (select w.worker from symphony.messenger_workers w where w.identity = $1)))
+where m.ctid = any (array(
+  select r.ctid from unnest($4::text[], $5::integer[]) with ordinality as q(name, most, n)
+  cross join lateral (
+    select f.ctid from generate_series(10, 1, -1) as p(priority)
     cross join lateral (
-      select f.ctid from generate_series(10, 1, -1) as p(priority)
-      cross join lateral (
-        select r.ctid from symphony.messenger_messages r
-        where r.queue_name = q.name and r.priority = p.priority and r.status = 'pending' and r.waiting_for is null
-          and r.seq > ($8::bigint[])[(q.n - 1) * 10 + p.priority] and r.message_type <> all ($7::text[])
-          and r.message_type <> all (array(select x.name from symphony.messenger_pauses x where x.kind = 'type' and x.resumed_at is null))
-        order by r.seq limit q.most for update skip locked) f
-      limit q.most) r
-    where q.name <> all (array(select x.name from symphony.messenger_pauses x where x.kind = 'queue'))
-    limit $6::integer))
-  returning m.ctid as place, m.seq, m.id, m.token, m.fence, m.created_at, m.locked_at, m.available_at, m.expires_at, m.priority, m.retry_count, m.crash_count, m.unhandled_count,
-    m.version, m.max_retries, m.queue_name, m.message_type, m.subscriber, m.content_type, m.idempotency_key, m.group_key, m.headers, m.tags, m.body),
-counted as (
-  insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, processing)
-  select queue_name, message_type, -count(*), count(*) from leased group by 1, 2)
-select place, seq, id, fence, created_at, locked_at, available_at, expires_at, priority, retry_count, crash_count, unhandled_count, version, max_retries,
-  queue_name, message_type, subscriber, content_type, idempotency_key, group_key, headers, tags, body
-from leased
+      select r.ctid from symphony.messenger_messages r
+      where r.queue_name = q.name and r.priority = p.priority and r.status = 'pending' and r.waiting_for is null
+        and r.seq > ($8::bigint[])[(q.n - 1) * 10 + p.priority] and r.message_type <> all ($7::text[])
+        and r.message_type <> all (array(select x.name from symphony.messenger_pauses x where x.kind = 'type' and x.resumed_at is null))
+      order by r.seq limit q.most for update skip locked) f
+    limit q.most) r
+  where q.name <> all (array(select x.name from symphony.messenger_pauses x where x.kind = 'queue'))
+  limit $6::integer))
+returning m.ctid, m.seq, m.id, m.fence, m.created_at, m.locked_at, m.available_at, m.expires_at, m.priority, m.retry_count, m.crash_count, m.unhandled_count,
+  m.version, m.max_retries, m.queue_name, m.message_type, m.subscriber, m.content_type, m.idempotency_key, m.group_key, m.headers, m.tags, m.body

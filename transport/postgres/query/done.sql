@@ -13,7 +13,7 @@ gone as (
     and m.token = any ($4::bigint[])
   returning m.id, m.queue_name, m.message_type),
 counted as (
-  insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, completed)
+  insert into symphony.messenger_stats_deltas (queue_name, message_type, due, completed)
   select queue_name, message_type, -count(*), count(*) from gone group by 1, 2)
 select case when (select count(*) from gone) < cardinality($1)
   then array(select g.n::integer from given g where not exists (select from gone where gone.id = g.id)) end

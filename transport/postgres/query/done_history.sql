@@ -27,7 +27,7 @@ ended as (
     g.last_error, g.error_class, g.attempts, g.headers, g.tags, case when $5::boolean then g.body end
   from gone g),
 counted as (
-  insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, completed)
+  insert into symphony.messenger_stats_deltas (queue_name, message_type, due, completed)
   select queue_name, message_type, -count(*), count(*) from gone group by 1, 2)
 select case when (select count(*) from gone) < cardinality($1)
   then array(select g.n::integer from given g where not exists (select from gone where gone.id = g.id)) end

@@ -4,10 +4,10 @@ with changes as (
     select ctid from symphony.messenger_stats_deltas limit $1::integer for update skip locked))
   returning *),
 sums as (
-  insert into symphony.messenger_stats as s (queue_name, message_type, pending, scheduled, processing, completed, failed, cancelled, expired, no_handler)
-  select queue_name, message_type, sum(pending), sum(scheduled), sum(processing), sum(completed), sum(failed), sum(cancelled), sum(expired), sum(no_handler)
+  insert into symphony.messenger_stats as s (queue_name, message_type, due, scheduled, completed, failed, cancelled, expired, no_handler)
+  select queue_name, message_type, sum(due), sum(scheduled), sum(completed), sum(failed), sum(cancelled), sum(expired), sum(no_handler)
   from changes group by 1, 2 order by 1, 2
-  on conflict (queue_name, message_type) do update set pending = s.pending + excluded.pending, scheduled = s.scheduled + excluded.scheduled,
-    processing = s.processing + excluded.processing, completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
+  on conflict (queue_name, message_type) do update set due = s.due + excluded.due, scheduled = s.scheduled + excluded.scheduled,
+    completed = s.completed + excluded.completed, failed = s.failed + excluded.failed,
     cancelled = s.cancelled + excluded.cancelled, expired = s.expired + excluded.expired, no_handler = s.no_handler + excluded.no_handler)
 select count(*) from changes

@@ -15,7 +15,7 @@ moved as (
 woken as (
   insert into symphony.messenger_group_wakes (queue_name, group_key) select distinct queue_name, group_key from fates where waits = 'group'),
 counted as (
-  insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, no_handler)
+  insert into symphony.messenger_stats_deltas (queue_name, message_type, due, scheduled, no_handler)
   select queue_name, message_type, sum((becomes = 'pending')::int - (status = 'pending')::int), sum((becomes = 'scheduled')::int - (status = 'scheduled')::int),
     -count(*) filter (where waiting_for = 'handler')
   from fates group by 1, 2)

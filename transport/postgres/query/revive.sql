@@ -12,6 +12,6 @@ sent as (
 woken as (
   insert into symphony.messenger_group_wakes (queue_name, group_key) select distinct queue_name, group_key from back where group_key is not null),
 counted as (
-  insert into symphony.messenger_stats_deltas (queue_name, message_type, failed, pending)
+  insert into symphony.messenger_stats_deltas (queue_name, message_type, failed, due)
   select queue_name, message_type, -count(*), count(*) from back group by 1, 2)
 select id::text from back

@@ -3,7 +3,9 @@
 with paused as materialized (
   select name from symphony.messenger_pauses where kind = 'type' and resumed_at is null),
 queues as materialized (
-  select c.queue_name from symphony.messenger_counts c where c.pending > 0 and c.message_type = any (array(select name from paused)) group by 1),
+  select queue_name from (
+    select queue_name, message_type, due from symphony.messenger_stats union all select queue_name, message_type, due from symphony.messenger_stats_deltas) s
+  where message_type = any (array(select name from paused)) group by 1 having sum(due) > 0),
 found as materialized (
   select f.place from queues q cross join generate_series(10, 1, -1) as p(priority) cross join lateral (
     select r.place from (

@@ -251,9 +251,8 @@ comment on column symphony.messenger_workers.queues is 'That it has asked for me
 create table symphony.messenger_stats (
   queue_name   text   collate "C" not null,
   message_type text   collate "C" not null,
-  pending      bigint not null default 0,
+  due          bigint not null default 0,
   scheduled    bigint not null default 0,
-  processing   bigint not null default 0,
   completed    bigint not null default 0,
   failed       bigint not null default 0,
   cancelled    bigint not null default 0,
@@ -263,9 +262,8 @@ create table symphony.messenger_stats (
 ) with (fillfactor = 50);
 create table symphony.messenger_stats_deltas (
   at           timestamptz not null default pg_catalog.clock_timestamp(),
-  pending      integer     not null default 0,
+  due          integer     not null default 0,
   scheduled    integer     not null default 0,
-  processing   integer     not null default 0,
   completed    integer     not null default 0,
   failed       integer     not null default 0,
   cancelled    integer     not null default 0,
@@ -275,6 +273,7 @@ create table symphony.messenger_stats_deltas (
   message_type text        collate "C" not null
 );
 comment on table symphony.messenger_stats is 'How many messages are in each state; ends count for ever. Add messenger_stats_deltas, as messenger_counts does.';
+comment on column symphony.messenger_stats.due is 'Pending or processing: a claim is not counted. messenger_counts tells them apart.';
 comment on column symphony.messenger_stats.no_handler is 'Those of the scheduled ones that wait because a worker had no handler.';
 comment on table symphony.messenger_stats_deltas is 'Changes of messenger_stats that are not folded into it yet, each written in the transaction of what it counts.';
 

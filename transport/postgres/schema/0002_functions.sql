@@ -85,7 +85,7 @@ begin
   woken as (
     insert into symphony.messenger_group_wakes (queue_name, group_key)
     select distinct queue_name, group_key from sent where waiting_for = 'group')
-  insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled)
+  insert into symphony.messenger_stats_deltas (queue_name, message_type, due, scheduled)
   select queue_name, message_type, count(*) filter (where status = 'pending'), count(*) filter (where status = 'scheduled')
   from sent group by 1, 2;
 end $$;
@@ -139,7 +139,7 @@ begin
         if _waits is not null then
           insert into symphony.messenger_group_wakes (queue_name, group_key) values (_old.queue_name, _old.group_key);
         end if;
-        insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, no_handler)
+        insert into symphony.messenger_stats_deltas (queue_name, message_type, due, scheduled, no_handler)
           values (_old.queue_name, _old.message_type, (_becomes = 'pending')::int - (_old.status = 'pending')::int,
             (_becomes = 'scheduled')::int - (_old.status = 'scheduled')::int, -(coalesce(_old.waiting_for, '') = 'handler')::int);
       end if;
@@ -268,10 +268,10 @@ begin
     union all
     select queue_name, message_type, 'failed', -1, 0 from dead where replaced),
   counted as (
-    insert into symphony.messenger_stats_deltas (queue_name, message_type, pending, scheduled, processing, completed, failed, cancelled, expired, no_handler)
+    insert into symphony.messenger_stats_deltas (queue_name, message_type, due, scheduled, completed, failed, cancelled, expired, no_handler)
     select queue_name, message_type,
-      coalesce(sum(m.n) filter (where status = 'pending'), 0), coalesce(sum(m.n) filter (where status = 'scheduled'), 0),
-      coalesce(sum(m.n) filter (where status = 'processing'), 0), coalesce(sum(m.n) filter (where status = 'completed'), 0),
+      coalesce(sum(m.n) filter (where status in ('pending', 'processing')), 0), coalesce(sum(m.n) filter (where status = 'scheduled'), 0),
+      coalesce(sum(m.n) filter (where status = 'completed'), 0),
       coalesce(sum(m.n) filter (where status = 'failed'), 0), coalesce(sum(m.n) filter (where status = 'cancelled'), 0),
       coalesce(sum(m.n) filter (where status = 'expired'), 0), sum(m.handler)
     from moved m group by 1, 2)
@@ -302,7 +302,7 @@ begin
     insert into symphony.messenger_group_wakes (queue_name, group_key)
     select distinct queue_name, group_key from due where waiting_for = 'group'),
   counted as (
-    insert into symphony.messenger_stats_deltas (queue_name, message_type, scheduled, pending, no_handler)
+    insert into symphony.messenger_stats_deltas (queue_name, message_type, scheduled, due, no_handler)
     select d.queue_name, d.message_type, -count(*), count(*), -count(*) filter (where f.waiting_for = 'handler')
     from due d join found f on f.id = d.id group by 1, 2)
   select count(*) into _promoted from due;
@@ -361,10 +361,7 @@ begin
   with back as (
     update symphony.messenger_messages set status = 'pending', crash_count = crash_count + 1, token = null, locked_by = null, locked_at = null
     where ctid = any (array(select ctid from symphony.messenger_messages where locked_by = _worker for update skip locked))
-    returning id, queue_name, message_type, cancel_requested),
-  counted as (
-    insert into symphony.messenger_stats_deltas (queue_name, message_type, processing, pending)
-    select queue_name, message_type, -count(*), count(*) from back group by 1, 2)
+    returning id, cancel_requested)
   select count(*), array_agg(id) filter (where cancel_requested) into _back, _cancelled from back;
   if _cancelled is not null then
     perform symphony.messenger_end(_cancelled, 'cancelled', _history, _transport);

@@ -309,13 +309,16 @@ comment on function symphony.dispatch_row() is
 -- Views for people.
 
 create view symphony.messenger_counts as
-select queue_name, message_type, sum(pending)::bigint as pending, sum(scheduled)::bigint as scheduled, sum(processing)::bigint as processing,
+select queue_name, message_type, sum(due - processing)::bigint as pending, sum(scheduled)::bigint as scheduled, sum(processing)::bigint as processing,
   sum(completed)::bigint as completed, sum(failed)::bigint as failed, sum(cancelled)::bigint as cancelled, sum(expired)::bigint as expired,
   sum(no_handler)::bigint as no_handler
 from (
-  select queue_name, message_type, pending, scheduled, processing, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats
+  select queue_name, message_type, due, scheduled, 0 as processing, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats
   union all
-  select queue_name, message_type, pending, scheduled, processing, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats_deltas
+  select queue_name, message_type, due, scheduled, 0, completed, failed, cancelled, expired, no_handler from symphony.messenger_stats_deltas
+  union all
+  -- Counting claims when they are made would be a tenth of their work; what workers have is never much.
+  select queue_name, message_type, 0, 0, count(*), 0, 0, 0, 0, 0 from symphony.messenger_messages where locked_by is not null group by 1, 2
 ) s group by 1, 2;
 comment on view symphony.messenger_counts is 'How many messages of each queue and type are in each state, exact at every commit; ends count for ever.';
 
