@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,17 +37,15 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 	}
 	t.service.start()
 	t.meet(first, c)
-	poll, told := firstPoll, false
-	var looked time.Time
+	poll, told := firstPoll, t.looks.plenty()
 	var next time.Duration
 	for {
 		woken := t.wake.Wait() // before the look: what comes after it is not missed
 		var ds []symphony.Delivery
 		var err error
-		if told && time.Since(looked) < lookEvery { // what is new is ready, mostly, and nothing else has happened since
+		if told && t.looks.recent() { // what is new is ready, mostly, and nothing else has happened since
 			ds, err = t.claimOnly(ctx, c)
 		} else {
-			looked = time.Now()
 			ds, next, err = t.tryReceive(ctx, c)
 		}
 		if err != nil {
@@ -79,8 +78,41 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 	}
 }
 
-// lookEvery is how long messages may be due, or a worker dead, until it is noticed by one that is told of new messages all the time.
+// lookEvery is how long messages may be due, or a worker dead, until it is noticed by one that is told of new messages all the time, or never
+// runs out of them.
 const lookEvery = 20 * time.Millisecond
+
+// Looks remember when somebody here last looked for what there is to do besides claiming, and whether the last claim was filled: then the next one finds
+// something too, most likely, and need not look before.
+type looks struct {
+	mu   sync.Mutex
+	last time.Time
+	full bool
+}
+
+func (l *looks) began() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = time.Now()
+}
+
+func (l *looks) recent() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Since(l.last) < lookEvery
+}
+
+func (l *looks) claimed(full bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.full = full
+}
+
+func (l *looks) plenty() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full
+}
 
 // claimOnly claims what is ready, without a look at what else there is to do.
 func (t *Transport) claimOnly(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
@@ -101,6 +133,7 @@ func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symp
 	ctx, cancel := outlast.Context(ctx, stopWithin)
 	defer cancel()
 	for {
+		t.looks.began()
 		var l look
 		if err := t.retry(ctx, func(ctx context.Context) (err error) { l, err = t.look(ctx, c); return err }); err != nil {
 			return nil, 0, err
@@ -242,6 +275,7 @@ func (t *Transport) claim(ctx context.Context, c symphony.Claim) ([]symphony.Del
 			break
 		}
 	}
+	t.looks.claimed(len(cl.got) == c.Max)
 	return deliveries(cl.got, c), nil
 }
 

@@ -63,6 +63,7 @@ type Transport struct {
 	wake    wake.Broadcast // there may be something to claim
 	schema  recent.Finding // that the schema is one that this release can use
 	subs    subscriptions
+	looks   looks
 	floors  floors
 	ticking scheduleFloor
 	tally   tally.Tally // what workers here did, not written yet
