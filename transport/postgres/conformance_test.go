@@ -37,7 +37,10 @@ func storeAt(tb testing.TB, dsn string, owner *Transport) transporttest.Store {
 	return transporttest.Store{
 		Transport: exchanging{store},
 		Reopen:    func(tb testing.TB) symphony.Transport { return openDSN(tb, dsn, nil) },
-		Advance:   func(d time.Duration) { clock.advance(tb, d) },
+		Advance: func(d time.Duration) {
+			clock.advance(tb, d)
+			unseen(store)
+		},
 		Begin: func(tb testing.TB) transporttest.Tx {
 			tx, err := store.Pool().Begin(tb.Context())
 			if err != nil {

@@ -58,4 +58,8 @@ func (c *testClock) advance(tb testing.TB, d time.Duration) {
 	if _, err := c.store.upkeep.Exec(tb.Context(), c.store.sql.in(text)); err != nil {
 		tb.Fatal(err)
 	}
+	unseen(c.store)
 }
+
+// unseen makes a store forget that it has just looked at what there is to do: a clock that jumps makes more of it.
+func unseen(store *Transport) { store.looks.claimed(false) }

@@ -90,7 +90,7 @@ func sort(verdicts []symphony.Verdict) (done, rest []named, err error) {
 		if !ok {
 			n.leaseName = leaseName{token: noToken}
 		} else if _, again := seen[l.id]; again {
-			same := func(n named) bool { return n.leaseName == l }
+			same := func(n named) bool { return n.id == l.id && n.token == l.token }
 			if slices.ContainsFunc(done, same) || slices.ContainsFunc(rest, same) {
 				n.leaseName = leaseName{token: noToken}
 			}

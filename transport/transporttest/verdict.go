@@ -146,7 +146,7 @@ func verdictLost(k *kit, o symphony.Outcome, to string) {
 			k.Errorf("after a verdict that came too late there are %d dead letters, %v", len(page.Records), err)
 		}
 	}
-	k.settle(verdict(current, symphony.Completed))
+	k.refused([]symphony.Verdict{verdict(stale, o), done(current), done(current)}, stale.Token, current.Token) // the last one came too late as well
 	k.status(env, monitor.Completed)
 	k.refused([]symphony.Verdict{verdict(stale, o)}, stale.Token)
 	k.takeOnly(to)
