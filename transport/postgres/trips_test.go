@@ -54,3 +54,28 @@ func TestOneTripASend(t *testing.T) {
 		t.Errorf("%d statements for one send in a transaction: %v", c.n, err)
 	}
 }
+
+// TestPlentyHidesNothing: a worker that never runs out of messages does not look before each claim for what else has become claimable, and finds it
+// all the same.
+func TestPlentyHidesNothing(t *testing.T) {
+	store := openTest(t, nil)
+	var envs []*symphony.Envelope
+	for range 3000 {
+		envs = append(envs, &symphony.Envelope{ID: symphony.NewID(), Type: "a", Queue: "default", Priority: 5, ContentType: "application/json", Body: []byte("{}")})
+	}
+	if _, err := store.Send(t.Context(), envs); err != nil {
+		t.Fatal(err)
+	}
+	later := sendOne(t, store, func(env *symphony.Envelope) { env.Priority, env.Delay = 9, 50*time.Millisecond })
+	for i := range envs {
+		ds, err := store.Receive(t.Context(), claimFor("w", 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ds[0].Envelope.ID == later.ID {
+			t.Log("it came after", i)
+			return
+		}
+	}
+	t.Error("what became due is claimed after everything else, although it comes first")
+}
