@@ -45,7 +45,7 @@ type Sends struct {
 // How long a flush waits for those whose flush has just ended: they are often about to send again, and one
 // flush for all of them costs little more than each of two for a half.
 const (
-	linger      = 60 * time.Microsecond
+	linger      = 100 * time.Microsecond
 	lingerTurns = 200 // also where no time passes
 )
 
