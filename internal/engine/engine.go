@@ -126,7 +126,7 @@ type Engine[V any] struct {
 	troubleMu           sync.Mutex
 	troubleAt           time.Time // of the last line in the log about the store
 	finished            *gather.Basket[*Job[V]]
-	answers             chan func() // of calls; there is room for one of each, and for two claims
+	answers             chan func() // of calls; there is room for one of each, and for three claims
 	handlers            crew.Crew
 	callers             sync.WaitGroup
 
@@ -148,7 +148,7 @@ type Engine[V any] struct {
 	linger  time.Time // no longer for more to finish
 
 	claim   call
-	takings []*taking // at most two
+	takings []*taking // at most three
 	careful bool      // the last claim brought one that runs alone
 	plenty  bool      // more can be claimed than the last claim had room for
 	freed   bool      // perhaps room that the claims under way do not know of
@@ -167,7 +167,7 @@ type Engine[V any] struct {
 func New[V any](c Config[V]) *Engine[V] {
 	e := &Engine[V]{Config: c}
 	e.finished = gather.New[*Job[V]]()
-	e.answers = make(chan func(), 4)
+	e.answers = make(chan func(), 5)
 	e.inHand = make(map[*Job[V]]struct{})
 	e.kinds = make(map[*Kind]struct{})
 	return e

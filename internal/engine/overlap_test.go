@@ -110,3 +110,40 @@ func TestClaimsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestAnswersAfterTheEnd: all calls that can be under way outlast the engine, which hears none of their answers, and none of them waits for that.
+func TestAnswersAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := endless(Limits{}, func(*Job[int]) { time.Sleep(100 * time.Millisecond) })
+		began := time.Now()
+		calls := make(map[string]int)
+		var mu sync.Mutex
+		hang := func(name string) {
+			if time.Since(began) > 10*time.Second {
+				mu.Lock()
+				calls[name]++
+				mu.Unlock()
+				time.Sleep(time.Until(began.Add(time.Minute)))
+			}
+		}
+		claim := e.Claim
+		e.Concurrency, e.Lease, e.Exchange = 300, 3*time.Second, nil
+		e.Claim = func(ctx context.Context, c Claim) ([]*Job[int], error) {
+			hang("claim")
+			mu.Lock()
+			defer mu.Unlock()
+			return claim(ctx, c)
+		}
+		e.Settle = func(context.Context, []*Job[int]) error { hang("settle"); return nil }
+		e.Renew = func(context.Context, []*Job[int]) (lost, cancelled []*Job[int], err error) {
+			hang("renew")
+			return nil, nil, nil
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		_, _ = e.Run(ctx)
+		if calls["claim"] != 3 || calls["settle"] != 1 || calls["renew"] != 1 {
+			t.Errorf("calls that outlasted the engine: %v, want three claims and one of each other", calls)
+		}
+	})
+}

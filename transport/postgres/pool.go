@@ -16,7 +16,7 @@ import (
 
 // Sizes of the pools, and how many flushes of single sends are on their way at once.
 const (
-	workConns   = 4
+	workConns   = 5
 	upkeepConns = 2
 	sendConns   = 6
 	flushes     = 2
