@@ -197,5 +197,15 @@ func postgresMutants() []mutant {
 			"where locked_by = _worker for update skip locked))", "where locked_by = _worker for update))",
 			"TestSweepPassesOverOpenTransactions",
 		},
+		{
+			"who never runs out does not look", "postgres", "claim.go",
+			"const lookEvery = 20 * time.Millisecond", "const lookEvery = time.Hour",
+			"TestPlentyHidesNothing",
+		},
+		{
+			"a second verdict under a lease is one more", "postgres", "settle.go",
+			"return n.id == l.id && n.token == l.token", "return n.id == l.id && n.token != l.token",
+			"verdict/lost and leased again/completed",
+		},
 	}
 }

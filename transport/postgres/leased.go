@@ -38,8 +38,10 @@ type claimedRow struct {
 func newClaimedRow() *claimedRow {
 	r := new(claimedRow)
 	env := &r.env
-	r.dest = []any{&r.place, &r.seq, (*[16]byte)(&env.ID), &env.Fence, &r.created, &r.locked, &r.due, &r.expires, &env.Priority, &r.retries, &env.Crashes, &r.unhandled,
-		&env.Version, &r.most, &r.queue, &r.typ, &r.subscriber, &r.kind, &r.key, &r.group, &r.headers, &env.Tags, &env.Body}
+	r.dest = []any{
+		&r.place, &r.seq, (*[16]byte)(&env.ID), &env.Fence, &r.created, &r.locked, &r.due, &r.expires, &env.Priority, &r.retries, &env.Crashes, &r.unhandled,
+		&env.Version, &r.most, &r.queue, &r.typ, &r.subscriber, &r.kind, &r.key, &r.group, &r.headers, &env.Tags, &env.Body,
+	}
 	return r
 }
 

@@ -181,7 +181,7 @@ func TestPoolerIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer store.Close()
-	if !strings.Contains(log.String(), "session mode") || !strings.Contains(log.String(), "connections=17") {
+	if !strings.Contains(log.String(), "session mode") || !strings.Contains(log.String(), "connections=18") {
 		t.Errorf("the log says %s", &log)
 	}
 }
