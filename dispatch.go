@@ -250,7 +250,7 @@ func (e *Envelope) allowedBy(caps Capabilities) error {
 	}
 	wait := max(e.Delay, time.Until(e.At).Truncate(time.Second)) // about: the store's clock decides when
 	if wait > caps.MaxDelay {
-		add(true, false, fmt.Sprintf("a delay of %v (at most %v)", wait, caps.MaxDelay))
+		missing = append(missing, fmt.Sprintf("a delay of %v (at most %v)", wait, caps.MaxDelay)) // not formatted for each send
 	}
 	add(!e.At.IsZero(), caps.MaxDelay > 0, "a time")
 	add(e.Priority != defaultPriority, caps.Priority, "priority")

@@ -111,12 +111,11 @@ func (l *looks) claimed(full bool) {
 	l.full = full
 }
 
-func (l *looks) plenty() bool { return l.recent() && l.filled() }
-
-func (l *looks) filled() bool {
+// plenty reports whether a claim may come before a look.
+func (l *looks) plenty() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.full
+	return l.full && time.Since(l.last) < lookEvery
 }
 
 // claimOnly claims what is ready, without a look at what else there is to do.
