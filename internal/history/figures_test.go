@@ -19,7 +19,7 @@ func TestFigures(t *testing.T) {
 	s.claim("slow", 1)
 	s.claim("b", 1)
 	s.verdict(by{"b", 1}, history.Retried, "", after(time.Hour)) // its wait must not count as time to run again
-	s.verdict(by{"slow", 1}, history.Released, "") // as is written down of a claim whose answer may be late
+	s.verdict(by{"slow", 1}, history.Released, "")               // as is written down of a claim whose answer may be late
 	s.fault(history.Kill, "w1")
 	killed := s.now
 	s.fault(history.Restart, "w1")
