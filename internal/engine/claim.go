@@ -297,6 +297,7 @@ func (e *Engine[V]) refuse(j *Job[V], why Cause) {
 func (e *Engine[V]) decide(j *Job[V]) {
 	e.leave(j)
 	e.pending = append(e.pending, j)
+	e.prompt = e.prompt || j.Prompt
 }
 
 func (e *Engine[V]) leave(j *Job[V]) {

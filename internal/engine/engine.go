@@ -88,6 +88,7 @@ type Job[V any] struct {
 	Queue    string
 	Kind     *Kind     // nil: any number may run
 	Alone    bool      // runs only while nothing else does: its process may not survive it
+	Prompt   bool      // others can go on when its verdict is in the store
 	Lease    time.Time // ends then at the earliest
 	Deadline time.Time // it must not start later; zero: never mind
 	Decided  bool      // it has a verdict already
@@ -146,6 +147,9 @@ type Engine[V any] struct {
 	kinds   map[*Kind]struct{}
 	free    []*Job[V] // room for the next that finish
 	linger  time.Time // no longer for more to finish
+
+	prompt    bool      // one of them is
+	settledAt time.Time // the last call for verdicts began
 
 	claim   call
 	takings []*taking // at most three

@@ -13,6 +13,13 @@ const (
 	lingerFor  = 8 // handlers, or more
 )
 
+// Verdicts that follow others wait a little for more, unless they are many, or somebody waits for one: they hold no room, and a call for one message
+// costs half of what one for ten does.
+const (
+	settleEvery = 2 * time.Millisecond
+	settleMany  = 64
+)
+
 // A call is what the pump knows about calls of one kind: there is one at a time.
 type call struct {
 	busy  bool
@@ -86,8 +93,11 @@ func (e *Engine[V]) settleAll() {
 	if len(e.pending) == 0 || e.settle.busy || !e.due(e.settle.next) {
 		return
 	}
+	if e.Exchange == nil && e.phase == working && len(e.pending) < settleMany && !e.prompt && !e.due(e.settledAt.Add(settleEvery)) {
+		return
+	}
 	js := e.pending
-	e.pending = nil
+	e.pending, e.prompt, e.settledAt = nil, false, e.now
 	for _, j := range js {
 		j.state = settling
 	}
@@ -129,6 +139,7 @@ func (e *Engine[V]) settled(js []*Job[V], err error) {
 			j.state = decided
 		}
 		e.pending = append(js, e.pending...)
+		e.prompt = true
 		e.failed(&e.settle, "settle verdicts", err)
 		return
 	}

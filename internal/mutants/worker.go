@@ -117,6 +117,11 @@ func workerMutants() []mutant {
 			"internal/engine/TestPausesGrow",
 		},
 		{
+			"who waits for a verdict waits for others", worker, settle,
+			"&& !e.prompt && ", "&& ",
+			"internal/engine/TestVerdictsGoTogether",
+		},
+		{
 			"one claim at a time", worker, claim,
 			"!e.plenty || len(e.takings) >= atOnce", "!e.plenty || len(e.takings) >= 1",
 			"internal/engine/TestClaimsAtOnce",
