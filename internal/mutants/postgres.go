@@ -198,9 +198,19 @@ func postgresMutants() []mutant {
 			"TestSweepPassesOverOpenTransactions",
 		},
 		{
-			"who never runs out does not look", "postgres", "claim.go",
+			"who never runs out does not look", "postgres", "sight.go",
 			"const lookEvery = 20 * time.Millisecond", "const lookEvery = time.Hour",
 			"TestPlentyHidesNothing",
+		},
+		{
+			"a look before each claim", "postgres", "sight.go",
+			"case <-s.told:\n\t\treturn stepClaim", "case <-s.told:\n\t\treturn stepLook",
+			"TestFewLooks",
+		},
+		{
+			"the next of a group is not looked for", "postgres", "sight.go",
+			"return stirs == s.stirs && ", "return ",
+			"TestSight",
 		},
 		{
 			"a second verdict under a lease is one more", "postgres", "settle.go",

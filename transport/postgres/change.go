@@ -107,7 +107,7 @@ func (t *Transport) change(ctx context.Context, what string, ids []symphony.ID,
 	}
 	t.service.changed(len(done))
 	t.floors.back()
-	t.wake.Send()
+	t.stir()
 	answers := make([]error, len(ids))
 	for i, id := range ids {
 		if !done[id] {
@@ -149,6 +149,6 @@ func (t *Transport) RetryEdited(ctx context.Context, id symphony.ID, e monitor.E
 		return t.fail(fmt.Sprintf("retry dead letter %s, edited, in", id), ended(ctx, err))
 	}
 	t.floors.back()
-	t.wake.Send()
+	t.stir()
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -33,22 +32,20 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 	}
 	t.service.start()
 	t.meet(first, c)
-	if t.looks.plenty() {
-		if ds, err := t.claimOnly(ctx, c); err != nil {
-			return nil, t.fail("receive from", ended(ctx, err))
-		} else if len(ds) > 0 {
-			return ds, nil
-		}
+	seen, poll := t.sight(c.Worker), firstPoll
+	st, woken, next := seen.first(c, t.stirs.Load())
+	if end, ends := ctx.Deadline(); st == stepWait && ends && time.Until(end) < lookEvery { // who has no time to wait wants to know now
+		st = stepLook
 	}
-	poll, told := firstPoll, false
-	var next time.Duration
 	for {
-		woken := t.wake.Wait() // before the look: what comes after it is not missed
 		var ds []symphony.Delivery
 		var err error
-		if told && t.looks.recent() { // what is new is ready, mostly, and nothing else has happened since
+		switch st {
+		case stepClaim:
+			woken = t.wake.Wait() // before the claim, and the look: what comes after it is not missed
 			ds, err = t.claimOnly(ctx, c)
-		} else {
+		case stepLook:
+			woken = t.wake.Wait()
 			ds, next, err = t.tryReceive(ctx, c)
 		}
 		if err != nil {
@@ -57,13 +54,12 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		if len(ds) > 0 {
 			return ds, nil
 		}
-		told = false
 		timer := time.NewTimer(min(poll, max(next, 0)))
 		select {
 		case <-woken:
-			poll, told = firstPoll, true
+			poll, st = firstPoll, seen.after(t.stirs.Load())
 		case <-timer.C:
-			poll = min(2*poll, lastPoll)
+			poll, st = min(2*poll, lastPoll), stepLook
 		case <-t.closing:
 			err = t.fail("receive from", errClosed)
 		case <-ctx.Done():
@@ -79,43 +75,6 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 			return nil, t.fail("receive from", ended(ctx, err))
 		}
 	}
-}
-
-// lookEvery is how long messages may be due, or a worker dead, until it is noticed by one that is told of new messages all the time, or never
-// runs out of them.
-const lookEvery = 20 * time.Millisecond
-
-// Looks remember when somebody here last looked for what there is to do besides claiming, and whether the last claim was filled: then the next one finds
-// something too, most likely, and need not look before.
-type looks struct {
-	mu   sync.Mutex
-	last time.Time
-	full bool
-}
-
-func (l *looks) began() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.last = time.Now()
-}
-
-func (l *looks) recent() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return time.Since(l.last) < lookEvery
-}
-
-func (l *looks) claimed(full bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.full = full
-}
-
-// plenty reports whether a claim may come before a look.
-func (l *looks) plenty() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.full && time.Since(l.last) < lookEvery
 }
 
 // claimOnly claims what is ready, without a look at what else there is to do.
@@ -136,12 +95,14 @@ func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symp
 	}
 	ctx, cancel := outlast.Context(ctx, stopWithin)
 	defer cancel()
+	seen := t.sight(c.Worker)
 	for {
-		t.looks.began()
+		seen.looks(t.stirs.Load())
 		var l look
 		if err := t.retry(ctx, func(ctx context.Context) (err error) { l, err = t.look(ctx, c); return err }); err != nil {
 			return nil, 0, err
 		}
+		seen.saw(l)
 		changed, err := t.chores(ctx, l)
 		if err != nil && ctx.Err() == nil { // what is ready can be claimed all the same
 			t.service.complain("make messages claimable", err)
@@ -262,24 +223,27 @@ func (t *Transport) number(ctx context.Context, text string, args ...any) (n int
 
 // claim leases what is ready. What has expired while it waited ends here, and others are claimed in its place.
 func (t *Transport) claim(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
-	cl := claiming{t: t, claim: c}
-	for cl.claim.Max > 0 && len(cl.claim.Queues) > 0 {
-		late, again, err := cl.some(ctx)
-		if err == nil && len(late) > 0 {
-			err = t.Settle(ctx, late)
+	cl, told := claiming{t: t, claim: c}, t.wake.Wait()
+	var failed error
+	for again := true; again && cl.claim.Max > 0 && len(cl.claim.Queues) > 0; {
+		var late []symphony.Verdict
+		if late, again, failed = cl.some(ctx); failed == nil && len(late) > 0 {
+			again, failed = true, t.Settle(ctx, late)
 		}
-		if err != nil && len(cl.got) > 0 { // the leases that are had count more
-			t.service.complain("claim messages", err)
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(late) == 0 && !again {
+		if failed != nil {
 			break
 		}
 	}
-	t.looks.claimed(len(cl.got) == c.Max && c.Max > 1) // the only one says little about others
+	if failed != nil || cl.missed(c) {
+		told = nil
+	}
+	t.sight(c.Worker).took(c, len(cl.got), told)
+	if failed != nil && len(cl.got) == 0 {
+		return nil, failed
+	}
+	if failed != nil { // the leases that are had count more
+		t.service.complain("claim messages", failed)
+	}
 	return deliveries(cl.got, c), nil
 }
 
@@ -304,6 +268,11 @@ type claiming struct {
 	t     *Transport
 	claim symphony.Claim // of what is still to be had
 	got   []*leased
+}
+
+// missed reports whether there may have been more than was taken for c: it asked for no more, of all queues or of one.
+func (cl *claiming) missed(c symphony.Claim) bool {
+	return cl.claim.Max == 0 || len(cl.claim.Queues) < len(c.Queues) || len(cl.got) >= maxClaim
 }
 
 // some runs the claim statement once, and returns the verdicts on what of it has expired, and whether there may be more.

@@ -56,7 +56,7 @@ func (t *Transport) Resume(ctx context.Context, p monitor.Pause) error {
 		t.beginPauses(ctx)
 	}
 	t.floors.back()
-	t.wake.Send()
+	t.stir()
 	if p.Kind == monitor.PausedQueue {
 		t.announceQueues(p.Name)
 	}
@@ -103,7 +103,7 @@ func (t *Transport) tidyPauses(ctx context.Context, most time.Duration, rows int
 			}
 			if t.service.changed(n); n > 0 {
 				t.floors.back()
-				t.wake.Send()
+				t.stir()
 			} else if _, err := t.upkeep.Exec(ctx, t.sql.resumed, resumedAfter.Milliseconds()); err != nil {
 				return err
 			}

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -63,7 +64,8 @@ type Transport struct {
 	wake    wake.Broadcast // there may be something to claim
 	schema  recent.Finding // that the schema is one that this release can use
 	subs    subscriptions
-	looks   looks
+	sights  sync.Map      // of those that have called Receive, by identity: *sight
+	stirs   atomic.Uint64 // see stir
 	floors  floors
 	ticking scheduleFloor
 	tally   tally.Tally // what workers here did, not written yet

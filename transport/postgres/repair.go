@@ -75,7 +75,7 @@ func (t *Transport) RetryFailed(ctx context.Context, ids []symphony.ID) ([]error
 		return nil, t.fail("retry dead letters of", ended(ctx, err))
 	}
 	t.floors.back()
-	t.wake.Send()
+	t.stir()
 	return answers, nil
 }
 
@@ -174,6 +174,6 @@ func (t *Transport) Cancel(ctx context.Context, id symphony.ID) (monitor.Record,
 	if err != nil {
 		return monitor.Record{}, t.fail(fmt.Sprintf("cancel message %s in", id), ended(ctx, err))
 	}
-	t.wake.Send() // its group may go on
+	t.stir() // its group may go on
 	return t.Find(ctx, id)
 }

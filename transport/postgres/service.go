@@ -155,7 +155,7 @@ func (t *Transport) announceAll(ctx context.Context) {
 // Wake tells workers, here and in other processes, that there may be something new in a queue: after the commit of a transaction that
 // sent messages. It does not block.
 func (t *Transport) Wake(queue string) {
-	t.wake.Send()
+	t.stir()
 	t.announceQueues(queue)
 }
 

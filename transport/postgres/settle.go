@@ -61,7 +61,7 @@ func (t *Transport) settleAll(ctx context.Context, verdicts []symphony.Verdict) 
 	t.service.changed(len(verdicts))
 	if b.woken { // the next of a group, or what was put back
 		t.floors.back()
-		t.wake.Send()
+		t.stir()
 	}
 	refused = a.and(b).error()
 	t.tally.Add(verdicts, refused)

@@ -60,7 +60,7 @@ func (t *Transport) Tx(ctx context.Context, b *symphony.Bus, fn func(tx pgx.Tx, 
 		}
 		return t.fail("commit in", err)
 	}
-	t.wake.Send()
+	t.stir()
 	return nil
 }
 
