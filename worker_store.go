@@ -46,7 +46,7 @@ func (r *run) take(ds []Delivery) []*job {
 		r.observe(r.ctx, Event{Kind: EventClaimed, Envelope: env})
 		j := &job{
 			Value: task{Delivery: d, reg: r.Bus.lookup(env.Type, env.Subscriber), verdict: Verdict{Token: d.Token}},
-			Queue: env.Queue, Alone: env.Crashes >= 2, Prompt: env.Group != "", Lease: d.Until, Deadline: d.Deadline, Decided: true,
+			Queue: env.Queue, Alone: env.Crashes >= 2, Prompt: env.Group != "" || env.Key != "", Lease: d.Until, Deadline: d.Deadline, Decided: true,
 		}
 		js[i] = j
 		switch t := &j.Value; {

@@ -25,6 +25,7 @@ type seen struct {
 	retried    int // claims after a failure
 	crashed    int // claims of messages whose lease had run out before
 	lost       int // verdicts that came too late
+	gone       int // renewals that came too late
 	inTx       int // completed in their handlers' transactions
 	undone     int // transactions of handlers that turned out not to be committed
 	snoozed    int
@@ -82,6 +83,10 @@ func look(events []history.Event) (s seen) {
 			}
 		case history.Verdict:
 			s.verdict(e)
+		case history.Renew:
+			if e.Phase == history.Lost {
+				s.gone++
+			}
 		case history.Enqueue:
 			switch e.Phase {
 			case history.Duplicate:

@@ -258,7 +258,9 @@ func (e *Engine[V]) start(js []*Job[V]) {
 // startHeld starts what there is room for now, and gives back what has waited for long. When a kind gets
 // room, one of it has just left a slot, which no claim counts on yet.
 func (e *Engine[V]) startHeld() {
-	if j := e.alone; j != nil && j.state == held && e.running == 0 && e.startable(j) {
+	// What has run must be in the store first: if this one ends the process, all else that is in hand counts as crashed with it.
+	settled := e.running == 0 && len(e.pending) == 0 && !e.settle.busy
+	if j := e.alone; j != nil && j.state == held && settled && e.startable(j) {
 		e.start([]*Job[V]{j})
 	}
 	if len(e.held) == 0 {

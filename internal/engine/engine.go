@@ -148,7 +148,7 @@ type Engine[V any] struct {
 	free    []*Job[V] // room for the next that finish
 	linger  time.Time // no longer for more to finish
 
-	prompt    bool      // one of them is
+	prompt    bool      // one of pending is Prompt
 	settledAt time.Time // the last call for verdicts began
 
 	claim   call

@@ -93,7 +93,8 @@ func (e *Engine[V]) settleAll() {
 	if len(e.pending) == 0 || e.settle.busy || !e.due(e.settle.next) {
 		return
 	}
-	if e.Exchange == nil && e.phase == working && len(e.pending) < settleMany && !e.prompt && !e.due(e.settledAt.Add(settleEvery)) {
+	patient := e.Exchange == nil && e.phase == working && e.alone == nil && !e.prompt && len(e.pending) < settleMany
+	if patient && !e.due(e.settledAt.Add(settleEvery)) {
 		return
 	}
 	js := e.pending
@@ -139,7 +140,6 @@ func (e *Engine[V]) settled(js []*Job[V], err error) {
 			j.state = decided
 		}
 		e.pending = append(js, e.pending...)
-		e.prompt = true
 		e.failed(&e.settle, "settle verdicts", err)
 		return
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,4 +54,37 @@ func TestVerdictsGoTogether(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAloneAfterTheVerdicts: a job that may end its process starts when the store has the verdicts on all others, also on those that are given back for it.
+func TestAloneAfterTheVerdicts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var settled atomic.Int64
+		e := endless(Limits{Messages: 1}, func(j *Job[int]) {
+			if n := settled.Load(); j.Alone && n != 5 {
+				t.Errorf("it starts when %d verdicts are in the store, want 5", n)
+			}
+		})
+		e.Exchange = nil
+		first := true
+		e.Claim = func(ctx context.Context, _ Claim) (js []*Job[int], err error) {
+			if !first {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			first = false
+			for n := range 6 {
+				js = append(js, &Job[int]{Value: n, Queue: "q", Lease: time.Now().Add(time.Minute), Alone: n == 3})
+			}
+			return js, nil
+		}
+		e.Settle = func(_ context.Context, js []*Job[int]) error {
+			time.Sleep(10 * time.Millisecond)
+			settled.Add(int64(len(js)))
+			return nil
+		}
+		if stuck, err := e.Run(t.Context()); err != nil || stuck != nil {
+			t.Fatal(stuck, err)
+		}
+	})
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/symphony-messenger/symphony/internal/outlast"
 )
 
-// How long an idle Receive waits before it looks again, whatever it is told: it begins with the first and doubles to the
+// How long an idle Receive waits before it looks again: it begins with the first, also when it is told of something, and doubles to the
 // second. The latter is what is promised for messages of which nobody tells.
 const (
 	firstPoll = 10 * time.Millisecond
@@ -33,20 +33,18 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 	t.service.start()
 	t.meet(first, c)
 	seen, poll := t.sight(c.Worker), firstPoll
-	st, woken, next := seen.first(c, t.stirs.Load())
-	if end, ends := ctx.Deadline(); st == stepWait && ends && time.Until(end) < lookEvery { // who has no time to wait wants to know now
-		st = stepLook
-	}
+	told := t.wake.Wait() // before anything is asked or read: what comes after it is not missed
+	next, since := seen.first(c, briefly(ctx), t.stirs.Load())
 	for {
 		var ds []symphony.Delivery
 		var err error
-		switch st {
-		case stepClaim:
-			woken = t.wake.Wait() // before the claim, and the look: what comes after it is not missed
-			ds, err = t.claimOnly(ctx, c)
+		switch next {
 		case stepLook:
-			woken = t.wake.Wait()
-			ds, next, err = t.tryReceive(ctx, c)
+			ds, err = t.tryReceive(ctx, c)
+		case stepClaim:
+			ds, err = t.claimOnly(ctx, c)
+		case stepWait:
+			told = since
 		}
 		if err != nil {
 			return nil, t.fail("receive from", ended(ctx, err))
@@ -54,12 +52,18 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 		if len(ds) > 0 {
 			return ds, nil
 		}
-		timer := time.NewTimer(min(poll, max(next, 0)))
+		wait := poll
+		if c.Max > 0 {
+			wait = min(wait, seen.quiet())
+		}
+		timer := time.NewTimer(wait)
 		select {
-		case <-woken:
-			poll, st = firstPoll, seen.after(t.stirs.Load())
+		case <-told:
+			told = t.wake.Wait()
+			poll, next = firstPoll, seen.after(t.stirs.Load())
 		case <-timer.C:
-			poll, st = min(2*poll, lastPoll), stepLook
+			told = t.wake.Wait()
+			poll, next = min(2*poll, lastPoll), stepLook
 		case <-t.closing:
 			err = t.fail("receive from", errClosed)
 		case <-ctx.Done():
@@ -77,6 +81,12 @@ func (t *Transport) Receive(ctx context.Context, c symphony.Claim) ([]symphony.D
 	}
 }
 
+// briefly reports whether a call wants to know what there is now, and has no time to wait.
+func briefly(ctx context.Context) bool {
+	end, ends := ctx.Deadline()
+	return ends && time.Until(end) < lookEvery
+}
+
 // claimOnly claims what is ready, without a look at what else there is to do.
 func (t *Transport) claimOnly(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
 	if c.Max <= 0 {
@@ -87,11 +97,11 @@ func (t *Transport) claimOnly(ctx context.Context, c symphony.Claim) ([]symphony
 	return t.claim(ctx, c)
 }
 
-// tryReceive claims what there is. If that is nothing, it says how long nothing that is known now can change that. Statements that have been
+// tryReceive looks, does what is to be done, and claims what there is. Statements that have been
 // sent are not interrupted when ctx ends: the server would carry the claim out all the same, for a worker that does not know of it.
-func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symphony.Delivery, next time.Duration, err error) {
+func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) ([]symphony.Delivery, error) {
 	if c.Max <= 0 {
-		return nil, lastPoll, nil
+		return nil, nil
 	}
 	ctx, cancel := outlast.Context(ctx, stopWithin)
 	defer cancel()
@@ -100,7 +110,7 @@ func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symp
 		seen.looks(t.stirs.Load())
 		var l look
 		if err := t.retry(ctx, func(ctx context.Context) (err error) { l, err = t.look(ctx, c); return err }); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		seen.saw(l)
 		changed, err := t.chores(ctx, l)
@@ -109,11 +119,11 @@ func (t *Transport) tryReceive(ctx context.Context, c symphony.Claim) (ds []symp
 		}
 		if l.ready || changed {
 			if ds, err := t.claim(ctx, c); err != nil || len(ds) > 0 {
-				return ds, 0, err
+				return ds, err
 			}
 		}
 		if err != nil || !changed {
-			return nil, l.next(), nil
+			return nil, nil
 		}
 	}
 }
@@ -183,6 +193,7 @@ func (t *Transport) chores(ctx context.Context, l look) (changed bool, err error
 	}
 	if changed {
 		t.floors.back()
+		t.wake.Send() // others, who may wait for what is in other queues
 	}
 	return changed, nil
 }

@@ -23,7 +23,7 @@ func (t exchanging) Exchange(ctx context.Context, verdicts []symphony.Verdict, c
 	if refused != nil && !errors.Is(refused, symphony.ErrLeaseLost) && !errors.Is(refused, symphony.ErrNotCommitted) {
 		return nil, refused
 	}
-	ds, _, err := t.tryReceive(ctx, c)
+	ds, err := t.tryReceive(ctx, c)
 	return ds, errors.Join(refused, err)
 }
 

@@ -47,6 +47,10 @@ func (t *Transport) renew(ctx context.Context, worker string, held []symphony.To
 	for i, id := range orphans { // the answer to their claim was lost
 		back = append(back, symphony.Verdict{Token: leaseName{id: id, token: orphanTokens[i], special: true}.written(), Outcome: symphony.Released})
 	}
-	_, err = t.settle(ctx, native{t.work}, back)
+	if len(back) > 0 {
+		_, err = t.settle(ctx, native{t.work}, back)
+		t.floors.back()
+		t.stir()
+	}
 	return r, err
 }

@@ -33,10 +33,11 @@ func (t *Transport) hear(ctx context.Context, fails *int) (err error) {
 	*fails = 0
 	t.wake.Send() // for what was sent before
 	for {
-		_, err := waitFor(ctx, conn, pingEvery)
+		n, err := waitFor(ctx, conn, pingEvery)
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case err == nil && t.service.own(n.PID):
 		case err == nil:
 			t.wake.Send()
 		case !pgconn.Timeout(err) && !errors.Is(err, context.DeadlineExceeded):

@@ -123,7 +123,8 @@ func (t *Transport) tidyPauses(ctx context.Context, most time.Duration, rows int
 
 // meet lets a worker be known before it has had a message. Its heartbeats do so from then on.
 func (t *Transport) meet(ctx context.Context, c symphony.Claim) {
-	if _, known := t.workers.Load(c.Worker); known {
+	seen := t.sight(c.Worker)
+	if seen.met.Load() {
 		return
 	}
 	names, _ := queuesOf(c)
@@ -132,7 +133,7 @@ func (t *Transport) meet(ctx context.Context, c symphony.Claim) {
 		return err
 	})
 	if err == nil { // else it is known when it has had one
-		t.workers.Store(c.Worker, true)
+		seen.met.Store(true)
 	}
 }
 

@@ -69,7 +69,6 @@ type Transport struct {
 	floors  floors
 	ticking scheduleFloor
 	tally   tally.Tally // what workers here did, not written yet
-	workers sync.Map    // of those that have called Receive, by identity
 	service service
 
 	closing chan struct{} // ends waiting Receives

@@ -97,6 +97,22 @@ type announcer struct {
 	mu      sync.Mutex
 	due     map[string]bool
 	running bool
+	pid     uint32 // of the session that told last
+	told    time.Time
+}
+
+// own reports whether a notification from a session is one of ours, which those who wait here know of already. A process ID may be somebody else's
+// a second later.
+func (a *announcer) own(pid uint32) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return pid == a.pid && time.Since(a.told) < time.Second
+}
+
+func (a *announcer) tells(pid uint32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pid, a.told = pid, time.Now()
 }
 
 const announcePause = 5 * time.Millisecond
@@ -142,7 +158,13 @@ func (t *Transport) announceAll(ctx context.Context) {
 		}
 		a.mu.Unlock()
 		err := within(ctx, func(ctx context.Context) error {
-			_, err := t.upkeep.Exec(ctx, "select pg_catalog.pg_notify($1, q) from pg_catalog.unnest($2::text[]) q", t.sql.channel(), names)
+			var pid uint32
+			var told int
+			err := t.upkeep.QueryRow(ctx, "select pg_catalog.pg_backend_pid(), pg_catalog.count(pg_catalog.pg_notify($1, q)) from pg_catalog.unnest($2::text[]) q",
+				t.sql.channel(), names).Scan(&pid, &told)
+			if err == nil && !t.config.pooled { // else the session is anybody's
+				a.tells(pid)
+			}
 			return err
 		})
 		if err != nil {

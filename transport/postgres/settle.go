@@ -59,11 +59,12 @@ func (t *Transport) settleAll(ctx context.Context, verdicts []symphony.Verdict) 
 		return nil, err
 	}
 	t.service.changed(len(verdicts))
-	if b.woken { // the next of a group, or what was put back
+	all := a.and(b)
+	if all.woken {
 		t.floors.back()
 		t.stir()
 	}
-	refused = a.and(b).error()
+	refused = all.error()
 	t.tally.Add(verdicts, refused)
 	return refused, nil
 }
@@ -112,7 +113,7 @@ const noToken = -1
 // Refusals are the verdicts of a call that were not applied as they stand, or not only.
 type refusals struct {
 	lost, undone []symphony.Token
-	woken        bool // something may be claimable now
+	woken        bool // something may be claimable now: the next of a group, or what was put back
 }
 
 func (r refusals) and(o refusals) refusals {
@@ -213,6 +214,8 @@ func (t *Transport) special(ctx context.Context, ex executor, ns []named) (r ref
 	for _, v := range open {
 		if there[v.id] {
 			r.lost = append(r.lost, v.Token)
+		} else {
+			r.woken = r.woken || v.special // nobody was told of the commit
 		}
 	}
 	return r, err

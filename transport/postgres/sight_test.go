@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/symphony-messenger/symphony"
 	"github.com/symphony-messenger/symphony/internal/pgtest"
 )
@@ -62,6 +64,12 @@ func TestSight(t *testing.T) {
 			func(s *sight, told chan struct{}) { s.looks(7); s.took(usual, 3, told) },
 			other(func(c *symphony.Claim) { c.Queues = []symphony.QueueClaim{{Name: "other"}} }), stepLook,
 		},
+		"fewer queues, and types for which there is no room now": {
+			func(s *sight, told chan struct{}) {
+				s.looks(7)
+				s.took(other(func(c *symphony.Claim) { c.Queues = []symphony.QueueClaim{{Name: "other"}, {Name: "default"}} }), 3, told)
+			}, other(func(c *symphony.Claim) { c.Except = []string{"a"} }), stepWait,
+		},
 		"a type that there was no room for": {
 			func(s *sight, told chan struct{}) {
 				s.looks(7)
@@ -74,11 +82,55 @@ func TestSight(t *testing.T) {
 				var s sight
 				told := make(chan struct{})
 				c.before(&s, told)
-				got, wait, next := s.first(c.claim, 7)
-				if got != c.want || (got == stepWait) != (wait == (<-chan struct{})(told)) || got == stepWait && next <= 0 {
-					t.Errorf("step %d, waits for %v, %v, want step %d", got, wait, next, c.want)
+				got, wait := s.first(c.claim, false, 7)
+				if got != c.want || (got == stepWait) != (wait == (<-chan struct{})(told)) {
+					t.Errorf("step %d, waits for %v, want step %d", got, wait, c.want)
+				}
+				if c.want == stepWait {
+					c.want = stepLook // there is no time
+				}
+				if c.want == stepLook || s.full {
+					if got, _ := s.first(c.claim, true, 7); got != c.want {
+						t.Errorf("in a hurry step %d, want %d", got, c.want)
+					}
 				}
 			})
+		})
+	}
+}
+
+// TestStir: what only a look finds makes the next Receive look, whoever waits for it.
+func TestStir(t *testing.T) {
+	var s sight
+	s.looks(7)
+	if got := s.after(7); got != stepClaim {
+		t.Errorf("told of something, step %d", got)
+	}
+	if got := s.after(8); got != stepLook {
+		t.Errorf("told of what only a look finds, step %d", got)
+	}
+	store := openTest(t, nil)
+	for name, inTx := range map[string]bool{"the end of a member of a group": false, "a commit that nobody told of": true} {
+		t.Run(name, func(t *testing.T) {
+			sendOne(t, store, inGroup("g"))
+			ds, err := store.Receive(t.Context(), claimFor("w", 10))
+			if err != nil || len(ds) != 1 {
+				t.Fatal(ds, err)
+			}
+			if inTx {
+				err := pgx.BeginFunc(t.Context(), store.Pool(), func(tx pgx.Tx) error { return store.Complete(asDelivered(t, ds[0]), tx) })
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := store.stirs.Load()
+			v := symphony.Verdict{Token: ds[0].Token, Outcome: symphony.Completed, InTx: inTx}
+			if err := store.Settle(t.Context(), []symphony.Verdict{v}); err != nil {
+				t.Fatal(err)
+			}
+			if store.stirs.Load() == before {
+				t.Error("nobody looks for the next of the group")
+			}
 		})
 	}
 }
@@ -120,5 +172,32 @@ func TestFewLooks(t *testing.T) {
 	}
 	for range 20 {
 		handle(inGroup("g"))
+	}
+}
+
+// TestEcho: a transport does not wake its workers once more when it hears of what it told others itself, but for what others tell it does.
+func TestEcho(t *testing.T) {
+	dsn := pgtest.DSN(t)
+	store, other := openDSN(t, dsn, nil), openDSN(t, dsn, nil)
+	listening(t, store)
+	store.announceQueues("default")
+	eventually(t, "it has told others", func() bool {
+		store.service.announcer.mu.Lock()
+		defer store.service.announcer.mu.Unlock()
+		return store.service.announcer.pid != 0 && !store.service.announcer.running
+	})
+	pid := store.service.announcer.pid
+	store.service.announcer.tells(pid) // a moment ago
+	if !store.service.announcer.own(pid) || store.service.announcer.own(pid+1) {
+		t.Error("it does not know its own session")
+	}
+	heard := hearWake(store)
+	other.announceQueues("default")
+	heard(t)
+	store.service.announcer.mu.Lock()
+	store.service.announcer.told = time.Now().Add(-time.Second)
+	store.service.announcer.mu.Unlock()
+	if store.service.announcer.own(pid) {
+		t.Error("it knows a session that may be somebody else's by now")
 	}
 }

@@ -41,7 +41,7 @@ func TestSQLReplaces(t *testing.T) {
 		}
 		take := func(queue string) symphony.Delivery {
 			t.Helper()
-			ds, _, err := store.tryReceive(t.Context(), symphony.Claim{Worker: "w", Queues: []symphony.QueueClaim{{Name: queue}}, Max: 1, Lease: time.Hour})
+			ds, err := store.tryReceive(t.Context(), symphony.Claim{Worker: "w", Queues: []symphony.QueueClaim{{Name: queue}}, Max: 1, Lease: time.Hour})
 			if err != nil {
 				t.Fatal(err)
 			}

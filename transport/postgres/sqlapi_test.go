@@ -248,7 +248,7 @@ func TestSQLRefuses(t *testing.T) {
 			t.Errorf("dispatch(%s): %v", args, err)
 		}
 	}
-	ds, _, err := store.tryReceive(t.Context(), symphony.Claim{Worker: "w", Queues: []symphony.QueueClaim{{Name: "default"}}, Max: 100, Lease: time.Minute})
+	ds, err := store.tryReceive(t.Context(), symphony.Claim{Worker: "w", Queues: []symphony.QueueClaim{{Name: "default"}}, Max: 100, Lease: time.Minute})
 	if err != nil || len(ds) != 6 {
 		t.Errorf("what SQL has stored cannot be claimed: %d messages, %v", len(ds), err)
 	}

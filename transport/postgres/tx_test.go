@@ -70,7 +70,7 @@ func endOf(t *testing.T, bus *symphony.Bus, id symphony.ID, want monitor.Status)
 
 func lease(t *testing.T, store *Transport, worker string, n int) []symphony.Delivery {
 	t.Helper()
-	ds, _, err := store.tryReceive(t.Context(), symphony.Claim{Worker: worker, Queues: []symphony.QueueClaim{{Name: "default"}}, Max: n, Lease: 30 * time.Second})
+	ds, err := store.tryReceive(t.Context(), symphony.Claim{Worker: worker, Queues: []symphony.QueueClaim{{Name: "default"}}, Max: n, Lease: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
