@@ -109,6 +109,7 @@ func (a *announcer) own(pid uint32) bool {
 	return pid == a.pid && time.Since(a.told) < time.Second
 }
 
+// tells notes whose notification is on its way.
 func (a *announcer) tells(pid uint32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -16,8 +16,15 @@ import (
 
 // TestSight: what a Receive begins with after what came before.
 func TestSight(t *testing.T) {
-	ms := func(n int64) *int64 { return &n }
 	usual := claimFor("w", 10)
+	dueIn5ms := func(passed time.Duration) func(*sight, chan struct{}) {
+		return func(s *sight, _ chan struct{}) {
+			s.looks(7)
+			s.saw(look{due: new(int64(5))})
+			s.took(usual, 10, nil)
+			time.Sleep(passed)
+		}
+	}
 	other := func(change func(*symphony.Claim)) symphony.Claim {
 		c := claimFor("w", 10)
 		change(&c)
@@ -44,22 +51,8 @@ func TestSight(t *testing.T) {
 		"a look is too long ago": {
 			func(s *sight, told chan struct{}) { s.looks(7); time.Sleep(lookEvery); s.took(usual, 10, nil) }, usual, stepLook,
 		},
-		"something has become due": {
-			func(s *sight, told chan struct{}) {
-				s.looks(7)
-				s.saw(look{due: ms(5)})
-				s.took(usual, 10, nil)
-				time.Sleep(5 * time.Millisecond)
-			}, usual, stepLook,
-		},
-		"something will be due": {
-			func(s *sight, told chan struct{}) {
-				s.looks(7)
-				s.saw(look{due: ms(5)})
-				s.took(usual, 10, nil)
-				time.Sleep(4 * time.Millisecond)
-			}, usual, stepClaim,
-		},
+		"something has become due": {dueIn5ms(5 * time.Millisecond), usual, stepLook},
+		"something will be due":    {dueIn5ms(4 * time.Millisecond), usual, stepClaim},
 		"another queue": {
 			func(s *sight, told chan struct{}) { s.looks(7); s.took(usual, 3, told) },
 			other(func(c *symphony.Claim) { c.Queues = []symphony.QueueClaim{{Name: "other"}} }), stepLook,
