@@ -65,7 +65,7 @@ func postgresSettings(of scale) settings {
 		Sizes: sizes{
 			Drain: 200_000, Batch: 1000, Goroutines: 2, For: 3 * time.Second, Rate: 1000, Latency: 15 * time.Second,
 			Behind: 5_000_000, Delayed: 1_000_000, Sustained: time.Minute, Backlog: 20_000, Idle: 15 * time.Second,
-			Offer: 13_000, Offered: time.Minute, Resident: time.Minute, Schedules: 100_000, Scheduled: time.Minute,
+			Offer: 7000, Offered: time.Minute, Resident: time.Minute, Schedules: 100_000, Scheduled: time.Minute,
 		},
 		River:    riverSettings{Workers: 1000, Cooldown: 2 * time.Millisecond, Poll: 20 * time.Millisecond, Conns: 20},
 		Symphony: symphonySettings{Concurrency: 1000},

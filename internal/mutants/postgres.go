@@ -26,7 +26,7 @@ func postgresMutants() []mutant {
 		},
 		{
 			"the token is not checked on renew", "postgres", "query/renew.sql",
-			"where m.id = g.id and m.token = g.token)) as lost", "where m.id = g.id)) as lost",
+			"where m.token = g.token and m.locked_by", "where m.locked_by",
 			"lease/renew names the lost",
 		},
 		{
@@ -36,13 +36,13 @@ func postgresMutants() []mutant {
 			"lease/renew of one worker",
 		},
 		{
-			"orphans are put back while they are on their way", "postgres", "query/renew.sql",
-			"m.locked_at + a.lease <= symphony.clock() as old", "true as old",
+			"orphans are put back while they are on their way", "postgres", "query/orphans.sql",
+			" and m.locked_at + w.lease <= symphony.clock()\n", "\n",
 			"concurrency/senders and workers",
 		},
 		{
 			"orphans are never put back", "postgres", "lease.go",
-			"	_, err = t.settle(ctx, native{t.work}, back)\n", "	_ = back\n",
+			"	_, err = t.settle(ctx, native{t.work}, back)\n", "",
 			"lease/orphans",
 		},
 		{
@@ -211,6 +211,16 @@ func postgresMutants() []mutant {
 			"the next of a group is not looked for", "postgres", "sight.go",
 			"return stirs == s.stirs && ", "return ",
 			"TestSight",
+		},
+		{
+			"the start goes past what a claim has left", "postgres", "floors.go",
+			"if !full && n < most {", "if n < most {",
+			"TestHighFloors",
+		},
+		{
+			"what was found behind claims is forgotten", "postgres", "behind.go",
+			"		t.floors.found(queue, first)\n", "",
+			"TestClaimsPassOverOldRows",
 		},
 		{
 			"a second verdict under a lease is one more", "postgres", "settle.go",

@@ -339,6 +339,61 @@ func TestFoldedAfterAVacuum(t *testing.T) {
 	}
 }
 
+// TestVacuumsInVain: as long as somebody's snapshot keeps the old rows, vacuums become seldom.
+func TestVacuumsInVain(t *testing.T) {
+	t.Parallel()
+	server := ownServer(t, map[string]string{"autovacuum": "off"})
+	store := openDSN(t, server.DSN("postgres"), nil) // nobody works with it, so that it does nothing by itself
+	const n = 2 * manyDead
+	tx, err := store.Pool().BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), "select count(*) from pg_class"); err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"select symphony.dispatch('a') from generate_series(1, $1)", "delete from symphony.messenger_messages where $1 > 0"} {
+		if _, err := store.Pool().Exec(t.Context(), sql, n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dead := func() int64 {
+		d, err := store.dead(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	g := tending{t: store} // the last vacuum was long ago
+	vacuum := func() {
+		t.Helper()
+		store.service.changed(vacuumRows)
+		g.vacuumed, g.vacuum = time.Time{}, 0
+		if _, err := store.Pool().Exec(t.Context(), "update symphony.messenger_state set at = '-infinity' where name = 'vacuum'"); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.clean(t.Context()); err != nil || g.vacuum == 0 {
+			t.Fatalf("%v; the vacuum took %v", err, g.vacuum)
+		}
+	}
+	eventually(t, "it is known what is old", func() bool { return dead() >= n })
+	for _, want := range []time.Duration{2 * vacuumEvery, 4 * vacuumEvery, 8 * vacuumEvery, vacuumRest, vacuumRest} {
+		vacuum()
+		if err := g.judge(t.Context()); err != nil || g.rest != want {
+			t.Fatalf("the next vacuum comes after %v, want %v: %v", g.rest, want, err)
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	vacuum()
+	eventually(t, "it is known what is left", func() bool { return dead() < manyDead })
+	if err := g.judge(t.Context()); err != nil || g.rest != 0 {
+		t.Errorf("after one that removed old rows the next vacuum comes after %v more: %v", g.rest, err)
+	}
+}
+
 // TestNotTheOwner: a role that may use the tables but not vacuum them is told so once, and works.
 func TestNotTheOwner(t *testing.T) {
 	t.Parallel()

@@ -297,8 +297,13 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, again bo
 	var rows []*leased
 	most := min(c.Max, maxClaim)
 	begun := time.Now()
-	from := t.floors.climb(names, most)
-	err = t.retry(ctx, func(ctx context.Context) error {
+	from := t.floors.climb(names, mosts, most)
+	err = t.retry(ctx, func(ctx context.Context) (err error) {
+		defer func() { // it may have been carried out all the same
+			if err != nil {
+				t.sight(c.Worker).orphans.ask()
+			}
+		}()
 		rows = rows[:0]
 		begun = time.Now()
 		token := rand.Int64()

@@ -199,7 +199,7 @@ func TestRolesLater(t *testing.T) {
 	if ds := lease(t, store, "w", 5); len(ds) != 2 {
 		t.Errorf("%d of 2 messages came", len(ds))
 	}
-	if err := store.vacuum(t.Context()); err != nil {
+	if err := store.vacuum(t.Context(), false); err != nil {
 		t.Error(err)
 	}
 	if _, err := store.Maintain(t.Context()); err != nil {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -82,30 +83,30 @@ func TestManyOldOnesAreClaimedInARow(t *testing.T) {
 		return &leased{seq: seq, env: &symphony.Envelope{Queue: "q", Priority: 5}}
 	}
 	names := []string{"q"}
-	c := f.climb(names, 1)
+	c := f.climb(names, []int32{1}, 1)
 	if !c.fromStart {
 		t.Fatal("the first claim does not begin from the start")
 	}
 	f.claimed(c, []*leased{row(1000)}, 0)
-	if c = f.climb(names, 1); c.fromStart || c.floors[4] != 1000 {
+	if c = f.climb(names, []int32{1}, 1); c.fromStart || c.floors[4] != 1000 {
 		t.Fatal("the second claim begins at", c)
 	}
-	beside := f.climb(names, 1)
+	beside := f.climb(names, []int32{1}, 1)
 	if beside.floors[4] != 1001 {
 		t.Error("a claim at the same time begins at", beside.floors[4])
 	}
-	if elsewhere := f.climb([]string{"r"}, 1); elsewhere.fromStart || elsewhere.floors[4] != 0 {
+	if elsewhere := f.climb([]string{"r"}, []int32{1}, 1); elsewhere.fromStart || elsewhere.floors[4] != 0 {
 		t.Error("a claim of another queue begins at", elsewhere.floors[4])
 	}
 	f.claimed(c, []*leased{row(1001)}, 0)
 	f.pause = 0
-	c = f.climb(names, 1)
+	c = f.climb(names, []int32{1}, 1)
 	f.claimed(c, []*leased{row(3)}, 0)
 	f.claimed(beside, []*leased{row(1002)}, 0) // it began before
-	if c = f.climb(names, 1); c.fromStart || c.floors[4] != 3 {
+	if c = f.climb(names, []int32{1}, 1); c.fromStart || c.floors[4] != 3 {
 		t.Error("after an old message the next claim begins at", c.floors[4])
 	}
-	if f.claimed(c, nil, 0); !f.climb(names, 1).fromStart {
+	if f.claimed(c, nil, 0); !f.climb(names, []int32{1}, 1).fromStart {
 		t.Error("after a claim that brought nothing the next one does not begin from the start")
 	}
 }
@@ -118,16 +119,137 @@ func TestLowPrioritiesAreNotPassedOver(t *testing.T) {
 		return &leased{seq: seq, env: &symphony.Envelope{Queue: "q", Priority: priority}}
 	}
 	names := []string{"q"}
-	c := f.climb(names, 3)
+	c := f.climb(names, []int32{3}, 3)
 	f.claimed(c, []*leased{row(10, 9), row(20, 5), row(30, 2)}, 0)
 	f.back() // something of priority 2 was put back, before 30
-	c = f.climb(names, 2)
+	c = f.climb(names, []int32{2}, 2)
 	if !c.fromStart {
 		t.Fatal("the claim does not begin from the start")
 	}
 	f.claimed(c, []*leased{row(11, 9), row(21, 5)}, 0)
-	c = f.climb(names, 1)
+	c = f.climb(names, []int32{1}, 1)
 	if got := [3]int64{c.floors[8], c.floors[4], c.floors[1]}; c.fromStart || got != [3]int64{11, 21, 0} {
 		t.Errorf("the next claim begins at %v, want 11, 21 and the start", got)
 	}
+}
+
+// TestHighFloors: claims from the start follow the floors by a moment, but not past what they may not have seen.
+func TestHighFloors(t *testing.T) {
+	t.Parallel()
+	row := func(seq int64, priority int) *leased {
+		return &leased{seq: seq, env: &symphony.Envelope{Queue: "q", Priority: priority}}
+	}
+	names := []string{"q"}
+	// start returns where claims from the start begin, priorities 5 and 9.
+	start := func(f *floors) [2]int64 {
+		all := f.lows(names)
+		return [2]int64{all[4], all[8]}
+	}
+	// from claims from the start, after a while, up to most of the queue and 100 in all.
+	from := func(t *testing.T, f *floors, most int32, rows ...*leased) {
+		t.Helper()
+		time.Sleep(markEvery) // synctest
+		c := f.climb(names, []int32{most}, 100)
+		if !c.fromStart {
+			t.Fatal("the claim does not begin from the start")
+		}
+		f.claimed(c, rows, time.Millisecond)
+	}
+	full := func(rows ...*leased) (all []*leased) {
+		for len(all) < 100 {
+			all = append(all, rows...)
+		}
+		return all[:100]
+	}
+	high := func(floor5, floor9 int64) *floors {
+		f := new(floors)
+		f.claimed(f.climb(names, []int32{100}, 100), []*leased{row(floor5, 5), row(floor9, 9)}, 0)
+		f.rise()
+		return f
+	}
+	for name, c := range map[string]struct {
+		most  int32
+		rows  []*leased // of the claim that lets the start follow from 1000 and 900 to 2000 and 1900
+		start [2]int64
+	}{
+		"that came to the end":               {100, []*leased{row(2100, 5)}, [2]int64{2000, 1900}},
+		"that brought nothing":               {100, nil, [2]int64{2000, 1900}},
+		"that was filled beyond":             {200, full(row(2100, 5)), [2]int64{2000, 1900}},
+		"that was filled before":             {200, full(row(1500, 5), row(1400, 5)), [2]int64{1500, 1900}},
+		"that was filled with high ones":     {200, full(row(1850, 9)), [2]int64{1000, 1850}},
+		"that had all it might of the queue": {1, []*leased{row(1500, 5)}, [2]int64{1500, 1900}},
+	} {
+		t.Run("after a claim "+name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := high(1000, 900)
+				from(t, f, 100, row(2000, 5), row(1900, 9))
+				if got := start(f); got != [2]int64{1000, 900} {
+					t.Fatal("the start has followed at once, to", got)
+				}
+				from(t, f, c.most, c.rows...)
+				if got := start(f); got != c.start {
+					t.Errorf("claims from the start begin at %v, want %v", got, c.start)
+				}
+			})
+		})
+	}
+	t.Run("when something was found before", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := high(1000, 900)
+			f.claimed(f.climb(names, []int32{100}, 100), nil, 0)
+			f.found("q", level{4: 50, 8: 950})
+			if c := f.climb(names, []int32{100}, 100); !c.fromStart || c.floors[4] != 49 || c.floors[8] != 900 {
+				t.Fatalf("a claim begins at %v, from the start: %v", c.floors, c.fromStart)
+			}
+			from(t, f, 100, full(row(50, 5))...)
+			if got := start(f); got[0] != 49 {
+				t.Error("after a claim that was filled with the first of them the start is", got[0])
+			}
+			if got := f.queues["q"].floor[4]; got != 50 {
+				t.Error("and the floor", got)
+			}
+		})
+	})
+	t.Run("of a look", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := high(1000, 900)
+			f.claimed(f.climb(names, []int32{1}, 1), []*leased{row(1100, 5)}, 0)
+			for _, want := range []int64{1000, 1100, 1100} {
+				if got := f.of(names)[4]; got != want {
+					t.Errorf("a look begins at %d, want %d", got, want)
+				}
+			}
+			time.Sleep(startEvery) // synctest
+			if got := f.of(names)[4]; got != 1000 {
+				t.Errorf("a later look begins at %d, want the start", got)
+			}
+		})
+	})
+}
+
+// TestSeldom: a search is due once in a while, less often if it is dear, and once after it was asked for.
+func TestSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var s seldom
+		const least = 30 * time.Second
+		due := func(after time.Duration, want bool) {
+			t.Helper()
+			time.Sleep(after) // synctest
+			if got := s.due(time.Now(), least); got != want {
+				t.Fatalf("due after %v more: %v", after, got)
+			}
+		}
+		due(0, true)
+		s.took(time.Millisecond)
+		due(least-1, false)
+		due(1, true)
+		s.took(time.Second)
+		due(100*time.Second, false)
+		s.ask()
+		due(least, false)
+		due(1, true)
+		due(least+1, false)
+		due(seldomly*time.Second, true)
+	})
 }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"time"
 
 	"github.com/symphony-messenger/symphony"
 )
@@ -29,10 +30,10 @@ func (t *Transport) renew(ctx context.Context, worker string, held []symphony.To
 		ids, tokens, names = append(ids, l.id), append(tokens, l.token), append(names, token)
 	}
 	var lost, cancelled []int32
-	var orphans [][16]byte
-	var orphanTokens []int64
+	var now time.Time
+	var lease *int64 // milliseconds
 	err = t.retry(ctx, func(ctx context.Context) error {
-		return t.work.QueryRow(ctx, t.sql.renew, worker, ids, tokens).Scan(&lost, &cancelled, &orphans, &orphanTokens)
+		return t.work.QueryRow(ctx, t.sql.renew, worker, ids, tokens).Scan(&lost, &cancelled, &now, &lease)
 	})
 	if err != nil {
 		return r, err
@@ -43,14 +44,39 @@ func (t *Transport) renew(ctx context.Context, worker string, held []symphony.To
 	for _, n := range cancelled {
 		r.Cancelled = append(r.Cancelled, names[n-1])
 	}
+	if o := &t.sight(worker).orphans; lease != nil && o.due(now, time.Duration(*lease)*time.Millisecond) {
+		begun := time.Now()
+		if err := t.putBackOrphans(ctx, worker, ids, tokens); err != nil { // the leases are renewed all the same
+			o.ask()
+			t.service.complain("put back what never arrived", err)
+		}
+		o.took(time.Since(begun))
+	}
+	return r, nil
+}
+
+// putBackOrphans puts back what is leased to worker besides the messages ids with the tokens, for longer than a lease: the answer to its claim was lost.
+// While some transaction is long, that reads all that the worker has had since.
+func (t *Transport) putBackOrphans(ctx context.Context, worker string, ids [][16]byte, tokens []int64) error {
 	var back []symphony.Verdict
-	for i, id := range orphans { // the answer to their claim was lost
-		back = append(back, symphony.Verdict{Token: leaseName{id: id, token: orphanTokens[i], special: true}.written(), Outcome: symphony.Released})
+	err := t.retry(ctx, func(ctx context.Context) error {
+		back = back[:0]
+		return native{t.work}.query(ctx, t.sql.orphans, []any{worker, ids, tokens}, func(scan scanner) error {
+			var id [16]byte
+			l := leaseName{special: true}
+			if err := scan(&id, &l.token); err != nil {
+				return err
+			}
+			l.id = id
+			back = append(back, symphony.Verdict{Token: l.written(), Outcome: symphony.Released})
+			return nil
+		})
+	})
+	if err != nil || len(back) == 0 {
+		return err
 	}
-	if len(back) > 0 {
-		_, err = t.settle(ctx, native{t.work}, back)
-		t.floors.back()
-		t.stir()
-	}
-	return r, err
+	_, err = t.settle(ctx, native{t.work}, back)
+	t.floors.back()
+	t.stir()
+	return err
 }

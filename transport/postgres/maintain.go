@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/symphony-messenger/symphony/monitor"
 )
@@ -24,18 +25,28 @@ func (t *Transport) Maintain(ctx context.Context) (more bool, err error) {
 		{"drop old figures", t.sql.dropMinutes, []any{maintainRows, monitor.KeepMinutes.Milliseconds()}},
 		{"drop old bulks", t.sql.dropBulks, []any{maintainRows, monitor.KeepBulks.Milliseconds()}},
 		{"drop old keys", t.sql.dropKeys, []any{maintainRows}},
-		{"take back what nobody has", t.sql.sweep, []any{string(t.options.History), t.options.Name, true}},
 		{"end what expired", t.sql.expire, []any{maintainRows, string(t.options.History), t.options.Name}},
 	} {
-		var n int
-		err := t.retry(ctx, func(ctx context.Context) error { return t.upkeep.QueryRow(ctx, chore.text, chore.args...).Scan(&n) })
+		n, err := t.chore(ctx, chore.text, chore.args...)
 		if err != nil {
 			return false, t.fail(fmt.Sprintf("maintain (%s)", chore.what), ended(ctx, err))
 		}
 		more = more || n == maintainRows
 	}
+	if begun := time.Now(); t.strays.due(begun, 0) {
+		if _, err := t.chore(ctx, t.sql.sweep, string(t.options.History), t.options.Name, true); err != nil {
+			return false, t.fail("maintain (take back what nobody has)", ended(ctx, err))
+		}
+		t.strays.took(time.Since(begun))
+	}
 	if err := t.retry(ctx, t.fold); err != nil {
 		return false, t.fail("maintain (add up counters)", ended(ctx, err))
 	}
 	return more, nil
+}
+
+// chore runs a statement that answers a number.
+func (t *Transport) chore(ctx context.Context, text string, args ...any) (n int, err error) {
+	err = t.retry(ctx, func(ctx context.Context) error { return t.upkeep.QueryRow(ctx, text, args...).Scan(&n) })
+	return n, err
 }

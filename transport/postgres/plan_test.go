@@ -122,7 +122,7 @@ func (p *planning) play(t *testing.T) {
 	floors := make([]int64, 20)
 	queues := []string{"default", "other"}
 	p.run(t, "look", s.look, queues, floors)
-	p.run(t, "behind", s.behind, "default")
+	p.run(t, "behind", s.behind, "default", int64(0), int64(1<<62))
 	p.run(t, "counts", s.counts)
 	p.run(t, "oldest", s.oldest)
 	rows := p.run(t, "claim", s.claim, "w", int64(7), int64(30000), queues, []int32{3 * planBatch, 3 * planBatch}, 3*planBatch, []string{"none"}, floors)
@@ -134,6 +134,7 @@ func (p *planning) play(t *testing.T) {
 		places, ids, tokens = append(places, r[0].(pgtype.TID)), append(ids, r[2].([16]byte)), append(tokens, 7)
 	}
 	p.run(t, "renew", s.renew, "w", ids, tokens)
+	p.run(t, "orphans", s.orphans, "w", ids, tokens)
 	n := min(planBatch, len(ids)/3)
 	p.run(t, "done", s.done, ids[:n], tokens[:n], places[:n], []int64{7})
 	p.run(t, "done_history", s.doneHistory, ids[n:2*n], tokens[n:2*n], places[n:2*n], []int64{7}, true)
@@ -233,7 +234,7 @@ func (p *planning) monitor(t *testing.T) {
 // wantIndexes are the indexes of messages and keys by which a statement, with what it calls, must find its rows.
 var wantIndexes = map[string][]string{
 	"look": {"messenger_messages_due", "messenger_messages_ready"}, "behind": {"messenger_messages_ready"}, "oldest": {"messenger_messages_ready"},
-	"claim": {"messenger_messages_ready"}, "claim again": {"messenger_messages_ready"}, "renew": {"messenger_messages_locked"},
+	"claim": {"messenger_messages_ready"}, "claim again": {"messenger_messages_ready"}, "renew": {"messenger_messages_pkey"}, "orphans": {"messenger_messages_locked"},
 	"done": {}, "done_history": {}, "settle": {"messenger_messages_pkey"}, "settle one": {"messenger_messages_pkey"}, "insert": {}, "accept": {"messenger_keys_pkey"},
 	"accept duplicates": {"messenger_keys_pkey"}, "promote": {"messenger_messages_due"}, "advance": {"messenger_messages_group", "messenger_messages_pkey"},
 	"sweep": {"messenger_messages_locked"}, "counts": {"messenger_messages_locked"}, "expire": {"messenger_messages_expiring"}, "drop_keys": {"messenger_keys_expires"}, "fold": {},

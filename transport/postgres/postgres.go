@@ -67,6 +67,7 @@ type Transport struct {
 	sights  sync.Map      // of those that have called Receive, by identity: *sight
 	stirs   atomic.Uint64 // see stir
 	floors  floors
+	strays  seldom // what workers have that nobody knows
 	ticking scheduleFloor
 	tally   tally.Tally // what workers here did, not written yet
 	service service

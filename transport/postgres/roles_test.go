@@ -233,7 +233,7 @@ func TestAdmin(t *testing.T) {
 func TestWorkerMayVacuum(t *testing.T) {
 	c := withRoles(t, pgtest.DSN(t))
 	store := c.open(t, "worker")
-	if err := store.vacuum(t.Context()); err != nil {
+	if err := store.vacuum(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	for _, table := range hot {
@@ -270,7 +270,7 @@ select gen_random_uuid(), now(), now(), 'pending', 'q', 't', '' from generate_se
 	mustExec(t, c.admin, "alter role "+user+" set statement_timeout = '10ms'")
 	store := unmigrated(t, asUser(t, c.dsn, user))
 	begun := time.Now()
-	if err := store.vacuum(t.Context()); err != nil {
+	if err := store.vacuum(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	if took := time.Since(begun); took < 20*time.Millisecond {

@@ -64,6 +64,7 @@ func (s *service) start() {
 		s.t.sayPooler(s.ctx, slog.LevelInfo)
 		s.run(s.t.listen)
 		s.run(s.t.tend)
+		s.run(s.t.search)
 		s.run(s.t.mind)
 	})
 }

@@ -23,7 +23,8 @@ func (t *Transport) stir() {
 // A sight is what a worker knows of what there is to do, from its last look and its last claim. With few messages at a time a look before each claim
 // would be a fifth of all statements.
 type sight struct {
-	met atomic.Bool // the store knows the worker
+	met     atomic.Bool // the store knows the worker
+	orphans seldom      // what was leased to it and never arrived
 
 	mu     sync.Mutex
 	looked time.Time // when the last look began

@@ -19,6 +19,7 @@ const (
 	vacuumEvery = 2 * time.Second
 	vacuumRows  = 5000             // changed here; below that, only seldom
 	vacuumLate  = 60 * time.Second // also few rows are worth it then
+	vacuumRest  = 30 * time.Second // at most, while there is little to remove
 	// A server that hangs must not stop the upkeep for ever.
 	vacuumWithin = 10 * time.Minute
 )
@@ -35,11 +36,11 @@ type tending struct {
 	cleaned  int64 // and before the last vacuum
 	vacuumed time.Time
 	vacuum   time.Duration // how long the last one took
-	behind   time.Time
-	cost     time.Duration // of the last look behind
+	rest     time.Duration // until the next one: the last ones removed little
+	dead     int64         // before the last one, until it was looked at what it has left
 }
 
-// tend folds the counters, vacuums, and looks behind the floors, as long as there is something to do.
+// tend folds the counters, vacuums, and raises the floors of claims, as long as there is something to do.
 func (t *Transport) tend(ctx context.Context) {
 	t.service.checkRights(ctx)
 	g := tending{t: t, vacuumed: time.Now()}
@@ -47,8 +48,8 @@ func (t *Transport) tend(ctx context.Context) {
 		if err := g.fold(ctx); err != nil {
 			t.service.complain("add up counters", err)
 		}
-		if err := g.look(ctx); err != nil {
-			t.service.complain("look behind claims", err)
+		if err := t.suspect(ctx); err != nil {
+			t.service.complain("find out why claims are slow", err)
 		}
 		if err := g.clean(ctx); err != nil {
 			t.service.complain("vacuum", err)
@@ -83,45 +84,45 @@ func (t *Transport) fold(ctx context.Context) error {
 	}
 }
 
-// look looks behind the floors every second, or less often if that takes long: a twentieth of the time at most.
-func (g *tending) look(ctx context.Context) error {
-	f := &g.t.floors
-	if f.suspect() {
-		var dead int64 // after a vacuum: those that it could not remove
-		err := within(ctx, func(ctx context.Context) error {
-			return g.t.upkeep.QueryRow(ctx, "select pg_catalog.pg_stat_get_dead_tuples(pg_catalog.to_regclass($1))", g.t.sql.in("symphony.messenger_messages")).Scan(&dead)
-		})
-		if err != nil || dead < manyDead {
-			return err
-		}
-		f.rise()
-	}
-	f.mu.Lock()
-	high, dirty := f.high, f.dirty
-	f.mu.Unlock()
-	wait := max(time.Second, 20*g.cost)
-	if dirty {
-		wait = max(tendEvery, 10*g.cost)
-	}
-	if !high || time.Since(g.behind) < wait {
+// suspect raises the floors if claims have become slow for dead rows that are still there after a vacuum.
+func (t *Transport) suspect(ctx context.Context) error {
+	if !t.floors.suspect() {
 		return nil
 	}
-	err := within(ctx, func(ctx context.Context) (err error) { g.cost, err = g.t.lookBehind(ctx); return err })
-	g.behind = time.Now()
+	dead, err := t.dead(ctx)
+	if err == nil && dead >= manyDead {
+		t.floors.rise()
+	}
 	return err
+}
+
+// dead is how many old rows the table of messages has, as the statistics know: soon after a vacuum, those that it could not remove.
+func (t *Transport) dead(ctx context.Context) (n int64, err error) {
+	err = within(ctx, func(ctx context.Context) error {
+		return t.upkeep.QueryRow(ctx, "select pg_catalog.pg_stat_get_dead_tuples(pg_catalog.to_regclass($1))", t.sql.in("symphony.messenger_messages")).Scan(&n)
+	})
+	return n, err
 }
 
 // clean vacuums the hot tables if enough has changed here, and nobody else has just done it.
 func (g *tending) clean(ctx context.Context) error {
+	if err := g.judge(ctx); err != nil {
+		return err
+	}
 	changed := g.t.service.changes.Load()
 	changes, since := changed-g.cleaned, time.Since(g.vacuumed)
-	if since < max(vacuumEvery, 8*g.vacuum) || changes < vacuumRows && (changes == 0 || since < vacuumLate) {
+	wait := max(vacuumEvery, g.rest)
+	if since < max(wait, 8*g.vacuum) || changes < vacuumRows && (changes == 0 || since < vacuumLate) {
 		return nil
 	}
 	g.vacuumed = time.Now()
+	dead, err := g.t.dead(ctx)
+	if err != nil {
+		return err
+	}
 	ours := false
-	err := within(ctx, func(ctx context.Context) error {
-		tag, err := g.t.upkeep.Exec(ctx, g.t.sql.turn, "vacuum", (vacuumEvery - tendEvery).Milliseconds())
+	err = within(ctx, func(ctx context.Context) error {
+		tag, err := g.t.upkeep.Exec(ctx, g.t.sql.turn, "vacuum", (wait - tendEvery).Milliseconds())
 		ours = tag.RowsAffected() > 0
 		return err
 	})
@@ -132,25 +133,52 @@ func (g *tending) clean(ctx context.Context) error {
 	if !ours {
 		return nil
 	}
+	g.dead = dead
 	ctx, cancel := context.WithTimeout(ctx, vacuumWithin)
 	defer cancel()
 	begun := time.Now()
-	err = g.t.vacuum(ctx)
+	err = g.t.vacuum(ctx, g.rest > 0)
 	g.vacuum = time.Since(begun)
 	return err
 }
 
-// vacuum vacuums the hot tables. That may take longer than the role's statements may; behind a pooler nothing can be done about it.
-func (t *Transport) vacuum(ctx context.Context) error {
+// judge looks at what the last vacuum has left, in the round after it: before PostgreSQL 15 that is not known at once. As long as a transaction that is open
+// sees the old rows, each vacuum reads all of them and removes nothing, and claims have a processor less for an eighth of the time.
+func (g *tending) judge(ctx context.Context) error {
+	if g.dead == 0 {
+		return nil
+	}
+	left, err := g.t.dead(ctx)
+	if err != nil {
+		return err
+	}
+	if left < manyDead || left < g.dead/2 {
+		g.rest = 0
+	} else {
+		g.rest = min(max(2*g.rest, 2*vacuumEvery), vacuumRest)
+	}
+	g.dead = 0
+	return nil
+}
+
+// vacuum vacuums the hot tables. That may take longer than the role's statements may; behind a pooler nothing can be done about it. gently: with pauses,
+// where it will hardly find anything to remove.
+func (t *Transport) vacuum(ctx context.Context, gently bool) error {
+	settings := map[string]string{"statement_timeout": "0"}
+	if gently {
+		settings["vacuum_cost_delay"], settings["vacuum_cost_page_dirty"] = "'5ms'", "5"
+	}
 	return t.upkeep.AcquireFunc(ctx, func(conn *pgxpool.Conn) (err error) {
 		if !t.config.pooled {
-			if _, err := conn.Exec(ctx, "set statement_timeout = 0"); err != nil {
-				return err
+			for name, value := range settings {
+				if _, err := conn.Exec(ctx, "set "+name+" = "+value); err != nil {
+					return err
+				}
+				defer func() {
+					_, late := conn.Exec(ctx, "reset "+name)
+					err = errors.Join(err, late)
+				}()
 			}
-			defer func() {
-				_, late := conn.Exec(ctx, "reset statement_timeout")
-				err = errors.Join(err, late)
-			}()
 		}
 		_, err = conn.Exec(ctx, t.vacuumText(), pgx.QueryExecModeSimpleProtocol)
 		return err
