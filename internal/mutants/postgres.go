@@ -214,7 +214,12 @@ func postgresMutants() []mutant {
 		},
 		{
 			"the start goes past what a claim has left", "postgres", "floors.go",
-			"if !full && n < most {", "if n < most {",
+			"if !full && got.n < c.mosts[i] {", "if got.n < c.mosts[i] {",
+			"TestHighFloors",
+		},
+		{
+			"a busy queue takes the claims from the start of all", "postgres", "floors.go",
+			"fromStart := f.startOf(q), c.begun.Sub(q.start) >= q.pause", "fromStart := f.startOf(q), c.begun.Sub(f.queue(\"busy\").start) >= f.queue(\"busy\").pause",
 			"TestHighFloors",
 		},
 		{

@@ -239,7 +239,9 @@ func (t *Transport) claim(ctx context.Context, c symphony.Claim) ([]symphony.Del
 	for again := true; again && cl.claim.Max > 0 && len(cl.claim.Queues) > 0; {
 		var late []symphony.Verdict
 		if late, again, failed = cl.some(ctx); failed == nil && len(late) > 0 {
-			again, failed = true, t.Settle(ctx, late)
+			if again, failed = true, t.Settle(ctx, late); failed != nil {
+				t.sight(c.Worker).orphans.ask()
+			}
 		}
 		if failed != nil {
 			break
@@ -298,6 +300,7 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, again bo
 	most := min(c.Max, maxClaim)
 	begun := time.Now()
 	from := t.floors.climb(names, mosts, most)
+	from.except = len(except) > 0
 	err = t.retry(ctx, func(ctx context.Context) (err error) {
 		defer func() { // it may have been carried out all the same
 			if err != nil {
@@ -323,10 +326,11 @@ func (cl *claiming) some(ctx context.Context) (late []symphony.Verdict, again bo
 		}
 		return found.Err()
 	})
-	again = t.floors.claimed(from, rows, time.Since(begun))
 	if err != nil {
+		t.floors.failed(from)
 		return nil, false, err
 	}
+	again = t.floors.claimed(from, rows, time.Since(begun))
 	cl.got = slices.Grow(cl.got, len(rows))
 	took := make(map[string]int, len(names))
 	for _, l := range rows {

@@ -18,30 +18,34 @@ import (
 type floors struct {
 	mu     sync.Mutex
 	queues map[string]*levels
-	start  time.Time        // of the last claim from the start
-	pause  time.Duration    // until the next one
-	ahead  map[string]int64 // messages of each queue that claims under way may bring: another claim begins behind them
-	falls  int              // how often floors were lowered
-
 	slow   int // claims from the start, in a row, that took far too long for what they brought
 	high   bool
-	dirty  bool      // something may lie before the start
-	looked time.Time // when a statement that is no claim began at the start
+	dirty  bool // something may lie before the start
 }
 
 // Levels are those of one queue, by priority - 1; 0: none.
 type levels struct {
 	floor level
+	ahead int64         // messages that claims under way may bring: another claim begins behind them
+	falls int           // how often floors were lowered
+	start time.Time     // of the last claim from the start
+	pause time.Duration // until the next one
 
 	// While the floors are high.
 	low    level // the start
 	mark   level // where it goes next: the floor at the time marked
 	marked time.Time
+	found  level     // what it was lowered to, by the search that goes on; claims that leave out types do not let it go past that
+	looked time.Time // when a statement that is no claim began at the start
 }
 
 type level [10]int64
 
-const startEvery = 25 * time.Millisecond
+// A claim from the start comes after so long, or ten times what the last one took, but not more than lastStart.
+const (
+	startEvery = 25 * time.Millisecond
+	lastStart  = 2 * time.Second
+)
 
 // markEvery is how far the start is behind the floors while they are high, twice that mostly. What takes longer to commit waits for the search.
 const markEvery = 50 * time.Millisecond
@@ -55,76 +59,94 @@ const (
 	manyDead   = 10_000
 )
 
-// A climb is what a claim of the queues names is told, of which it may bring mosts messages each and most in all: ten numbers for each of them, behind
-// which it begins.
+// A climb is what a claim is told: for each queue ten numbers, behind which it begins.
 type climb struct {
-	names     []string
-	mosts     []int32
-	most      int
-	floors    []int64
-	fromStart bool
-	falls     int
+	names  []string
+	mosts  []int32 // messages of each queue, most in all
+	most   int
+	except bool // types
+	floors []int64
+
+	begun     time.Time
+	fromStart []bool // of each queue
+	falls     []int
 }
 
-// of is for a statement that is no claim: it begins at the start, while the floors are high as often as claims do, and else where the next claim would.
-func (f *floors) of(names []string) []int64 {
+// queue is the levels of a queue. f.mu is held.
+func (f *floors) queue(name string) *levels {
+	q := f.queues[name]
+	if q == nil {
+		if f.queues == nil {
+			f.queues = make(map[string]*levels)
+		}
+		q = new(levels)
+		f.queues[name] = q
+	}
+	return q
+}
+
+// of is for a statement that is no claim. It begins at the start, but while the floors are high not more often than claims do, and else where
+// the next claim would.
+func (f *floors) of(names []string) (all []int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	all := f.lows(names)
-	if now := time.Now(); now.Sub(f.looked) >= startEvery {
-		f.looked = now
-	} else if f.high {
-		f.climbed(all, names, false)
+	now := time.Now()
+	for _, name := range names {
+		q := f.queue(name)
+		begin := f.startOf(q)
+		if f.high && now.Sub(q.looked) < startEvery {
+			begin = q.from(begin, 0)
+		} else {
+			q.looked = now
+		}
+		all = append(all, begin[:]...)
 	}
 	return all
 }
 
-// lows is the start: ten numbers for each of the queues names. f.mu is held.
-func (f *floors) lows(names []string) []int64 {
-	all := make([]int64, 10*len(names))
-	for i, name := range names {
-		if q := f.queues[name]; q != nil && f.high {
-			copy(all[10*i:], q.low[:])
+// startOf is where claims of q from the start begin. f.mu is held.
+func (f *floors) startOf(q *levels) level {
+	if f.high {
+		return q.low
+	}
+	return level{}
+}
+
+// from is the floor and what lies ahead of it, and the start where there is no floor.
+func (q *levels) from(start level, ahead int64) level {
+	for p, seq := range q.floor {
+		if seq > 0 {
+			start[p] = seq + ahead
 		}
 	}
-	return all
+	return start
 }
 
-// climb says where a claim begins. It is to be followed by claimed.
+// climb says where a claim begins, of at most mosts messages of the queues and most in all. It is to be followed by claimed or failed.
 func (f *floors) climb(names []string, mosts []int32, most int) climb {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	c := climb{names: names, mosts: mosts, most: most, floors: f.lows(names), falls: f.falls}
-	if now := time.Now(); now.Sub(f.start) >= f.pause {
-		f.start, c.fromStart = now, true
-	} else {
-		f.climbed(c.floors, names, true)
+	c := climb{names: names, mosts: mosts, most: most, begun: time.Now()}
+	for _, name := range names {
+		q := f.queue(name)
+		begin, fromStart := f.startOf(q), c.begun.Sub(q.start) >= q.pause
+		if fromStart {
+			q.start = c.begun
+		} else {
+			begin = q.from(begin, q.ahead)
+		}
+		q.ahead += int64(most)
+		c.floors, c.fromStart, c.falls = append(c.floors, begin[:]...), append(c.fromStart, fromStart), append(c.falls, q.falls)
 	}
-	f.expect(c, int64(most))
 	return c
 }
 
-// climbed raises the start to the floors, where there are any. ahead: and beyond what claims under way may bring. f.mu is held.
-func (f *floors) climbed(all []int64, names []string, ahead bool) {
-	for i, name := range names {
-		q := f.queues[name]
-		for p := range 10 {
-			if q == nil || q.floor[p] == 0 {
-				continue
-			}
-			if all[10*i+p] = q.floor[p]; ahead {
-				all[10*i+p] += f.ahead[name]
-			}
-		}
-	}
-}
-
-func (f *floors) expect(c climb, n int64) {
-	if f.ahead == nil {
-		f.ahead = make(map[string]int64)
-	}
+// failed is claimed for a claim that failed.
+func (f *floors) failed(c climb) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for _, name := range c.names {
-		f.ahead[name] += n
+		f.queue(name).ahead -= int64(c.most)
 	}
 }
 
@@ -132,97 +154,103 @@ func (f *floors) expect(c climb, n int64) {
 func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.expect(c, -int64(c.most))
 	full := len(rows) == c.most
-	if c.fromStart {
-		f.pause = max(startEvery, 10*took)
+	if slices.Contains(c.fromStart, true) {
 		if f.slow++; took < slowClaim+time.Duration(len(rows))*slowRow {
 			f.slow = 0
 		}
-		if full { // what lies behind these may be old, too
-			f.forget(c.names, rows)
+	}
+	for i, name := range c.names {
+		q := f.queue(name)
+		q.ahead -= int64(c.most)
+		got := taken(name, rows)
+		if c.fromStart[i] {
+			q.pause = min(max(startEvery, 10*took), lastStart)
+			if full { // what lies behind these may be old, too
+				q.forget(got.lowest)
+			}
+		}
+		if c.fromStart[i] || c.falls[i] == q.falls {
+			q.raise(name, rows)
+		}
+		switch {
+		case !f.high:
+			if !full {
+				q.pause = 0
+			}
+			again = again || !full && !c.fromStart[i]
+		case c.fromStart[i] && c.begun.Sub(q.marked) >= markEvery:
+			if !full && got.n < c.mosts[i] { // it has come to the end
+				got.lowest, got.last = 1, math.MaxInt64
+			}
+			q.follow(got, c.except)
 		}
 	}
-	if c.fromStart || c.falls == f.falls {
-		f.raise(rows)
-	}
-	if c.fromStart && f.high {
-		for i, name := range c.names {
-			f.follow(name, rows, full, c.mosts[i])
-		}
-	}
-	if f.high { // the way from the start is not so short that each claim could go it
-		return false
-	}
-	if !full {
-		f.pause = 0
-	}
-	return !full && !c.fromStart
+	return again // while the floors are high, the way from the start is not so short that each claim could go it
 }
 
-// forget takes floors away, where a claim from the start that was filled has not come to the end: of the last priority that it took of a queue, and
+// forget takes floors away, where a claim from the start that was filled has not come to the end: of the lowest priority that it took, and
 // of those below. Claims that began earlier do not put them back.
-func (f *floors) forget(names []string, rows []*leased) {
-	f.falls++
-	for _, name := range names {
-		if q := f.queues[name]; q != nil {
-			lowest, _, _ := taken(name, rows)
-			clear(q.floor[:lowest])
+func (q *levels) forget(lowest int) {
+	q.falls++
+	clear(q.floor[:lowest])
+}
+
+// raise raises the floors of the queue name to what was taken of it.
+func (q *levels) raise(name string, rows []*leased) {
+	for _, l := range rows {
+		if at := &q.floor[l.env.Priority-1]; l.env.Queue == name {
+			*at = max(*at, l.seq)
 		}
 	}
 }
 
-// taken says of what a claim took of a queue: the lowest priority, 10 if it took nothing; the last message of that; and how many.
-func taken(queue string, rows []*leased) (lowest int, last int64, n int32) {
-	lowest = 10
+// follow lets the start follow the floor, after a claim from the start, as far as that has come: there is nothing before that now, but for types
+// that were left out.
+func (q *levels) follow(got took, except bool) {
+	for p := got.lowest - 1; p < len(q.low); p++ {
+		to := q.mark[p]
+		if p == got.lowest-1 {
+			to = min(to, got.last)
+		}
+		if q.found[p] > 0 && to >= q.found[p] {
+			if except {
+				to = q.found[p] - 1
+			} else {
+				q.found[p] = 0
+			}
+		}
+		q.low[p] = max(q.low[p], to)
+	}
+	q.remember()
+}
+
+// remember marks where the floor is.
+func (q *levels) remember() {
+	q.mark, q.marked = q.from(q.mark, 0), time.Now()
+}
+
+// A took is what a claim took of a queue: the lowest priority, 10 if nothing; the last message of that; and how many.
+type took struct {
+	lowest int
+	last   int64
+	n      int32
+}
+
+func taken(queue string, rows []*leased) took {
+	t := took{lowest: 10}
 	for _, l := range rows {
 		if l.env.Queue != queue {
 			continue
 		}
-		if n++; l.env.Priority < lowest {
-			lowest, last = l.env.Priority, 0
+		if t.n++; l.env.Priority < t.lowest {
+			t.lowest, t.last = l.env.Priority, 0
 		}
-		if l.env.Priority == lowest {
-			last = max(last, l.seq)
+		if l.env.Priority == t.lowest {
+			t.last = max(t.last, l.seq)
 		}
 	}
-	return lowest, last, n
-}
-
-func (f *floors) raise(rows []*leased) {
-	if f.queues == nil {
-		f.queues = make(map[string]*levels)
-	}
-	for _, l := range rows {
-		q := f.queues[l.env.Queue]
-		if q == nil {
-			q = new(levels)
-			f.queues[l.env.Queue] = q
-		}
-		at := &q.floor[l.env.Priority-1]
-		*at = max(*at, l.seq)
-	}
-}
-
-// follow lets the start of a queue follow its floor, after a claim from the start, as far as that has come: there is nothing before that now.
-func (f *floors) follow(queue string, rows []*leased, full bool, most int32) {
-	q := f.queues[queue]
-	now := time.Now()
-	if q == nil || now.Sub(q.marked) < markEvery {
-		return
-	}
-	lowest, last, n := taken(queue, rows)
-	if !full && n < most { // it has come to the end
-		lowest, last = 1, math.MaxInt64
-	}
-	for p := lowest - 1; p < 10; p++ {
-		to := q.mark[p]
-		if p == lowest-1 {
-			to = min(to, last)
-		}
-		q.low[p] = max(q.low[p], to)
-	}
-	q.mark, q.marked = q.floor, now
+	return t
 }
 
 // suspect reports whether claims have become slow, those from the start too.
@@ -238,7 +266,8 @@ func (f *floors) rise() {
 	defer f.mu.Unlock()
 	f.high, f.dirty = true, true
 	for _, q := range f.queues {
-		q.low, q.mark, q.marked = q.floor, q.floor, time.Now()
+		q.low, q.mark, q.found = q.floor, q.floor, level{}
+		q.remember()
 	}
 }
 
@@ -253,23 +282,26 @@ func (f *floors) sink() {
 func (f *floors) back() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.pause, f.dirty = 0, f.high
+	f.dirty = f.high
+	for _, q := range f.queues {
+		q.pause = 0
+	}
 }
 
-// found lowers the start of a queue to the first messages that were found before it, and lets the next claim begin there.
+// found lowers the start of a queue to the first messages that were found before it, and lets its next claim begin there.
 func (f *floors) found(queue string, first level) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	q := f.queues[queue]
+	q := f.queue(queue)
 	for p, seq := range first {
 		if seq > 0 && q.low[p] >= seq {
-			q.low[p], q.mark[p] = seq-1, min(q.mark[p], seq-1)
-			f.pause = 0
+			q.low[p], q.mark[p], q.found[p] = seq-1, min(q.mark[p], seq-1), seq
+			q.pause = 0
 		}
 	}
 }
 
-// below returns how far what lies before the start reaches in each queue; nil while the floors are not high.
+// below returns how far a search must go that begins now, in each queue; nil while the floors are not high.
 func (f *floors) below() map[string]int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -279,7 +311,8 @@ func (f *floors) below() map[string]int64 {
 	f.dirty = false
 	ends := make(map[string]int64, len(f.queues))
 	for name, q := range f.queues {
-		ends[name] = slices.Max(q.low[:])
+		q.found = level{}
+		ends[name] = max(slices.Max(q.floor[:]), slices.Max(q.low[:]))
 	}
 	return ends
 }

@@ -84,29 +84,29 @@ func TestManyOldOnesAreClaimedInARow(t *testing.T) {
 	}
 	names := []string{"q"}
 	c := f.climb(names, []int32{1}, 1)
-	if !c.fromStart {
+	if !c.fromStart[0] {
 		t.Fatal("the first claim does not begin from the start")
 	}
 	f.claimed(c, []*leased{row(1000)}, 0)
-	if c = f.climb(names, []int32{1}, 1); c.fromStart || c.floors[4] != 1000 {
+	if c = f.climb(names, []int32{1}, 1); c.fromStart[0] || c.floors[4] != 1000 {
 		t.Fatal("the second claim begins at", c)
 	}
 	beside := f.climb(names, []int32{1}, 1)
 	if beside.floors[4] != 1001 {
 		t.Error("a claim at the same time begins at", beside.floors[4])
 	}
-	if elsewhere := f.climb([]string{"r"}, []int32{1}, 1); elsewhere.fromStart || elsewhere.floors[4] != 0 {
+	if elsewhere := f.climb([]string{"r"}, []int32{1}, 1); elsewhere.floors[4] != 0 {
 		t.Error("a claim of another queue begins at", elsewhere.floors[4])
 	}
 	f.claimed(c, []*leased{row(1001)}, 0)
-	f.pause = 0
+	f.queue("q").pause = 0
 	c = f.climb(names, []int32{1}, 1)
 	f.claimed(c, []*leased{row(3)}, 0)
 	f.claimed(beside, []*leased{row(1002)}, 0) // it began before
-	if c = f.climb(names, []int32{1}, 1); c.fromStart || c.floors[4] != 3 {
+	if c = f.climb(names, []int32{1}, 1); c.fromStart[0] || c.floors[4] != 3 {
 		t.Error("after an old message the next claim begins at", c.floors[4])
 	}
-	if f.claimed(c, nil, 0); !f.climb(names, []int32{1}, 1).fromStart {
+	if f.claimed(c, nil, 0); !f.climb(names, []int32{1}, 1).fromStart[0] {
 		t.Error("after a claim that brought nothing the next one does not begin from the start")
 	}
 }
@@ -123,12 +123,12 @@ func TestLowPrioritiesAreNotPassedOver(t *testing.T) {
 	f.claimed(c, []*leased{row(10, 9), row(20, 5), row(30, 2)}, 0)
 	f.back() // something of priority 2 was put back, before 30
 	c = f.climb(names, []int32{2}, 2)
-	if !c.fromStart {
+	if !c.fromStart[0] {
 		t.Fatal("the claim does not begin from the start")
 	}
 	f.claimed(c, []*leased{row(11, 9), row(21, 5)}, 0)
 	c = f.climb(names, []int32{1}, 1)
-	if got := [3]int64{c.floors[8], c.floors[4], c.floors[1]}; c.fromStart || got != [3]int64{11, 21, 0} {
+	if got := [3]int64{c.floors[8], c.floors[4], c.floors[1]}; c.fromStart[0] || got != [3]int64{11, 21, 0} {
 		t.Errorf("the next claim begins at %v, want 11, 21 and the start", got)
 	}
 }
@@ -142,15 +142,15 @@ func TestHighFloors(t *testing.T) {
 	names := []string{"q"}
 	// start returns where claims from the start begin, priorities 5 and 9.
 	start := func(f *floors) [2]int64 {
-		all := f.lows(names)
-		return [2]int64{all[4], all[8]}
+		q := f.queue("q")
+		return [2]int64{q.low[4], q.low[8]}
 	}
 	// from claims from the start, after a while, up to most of the queue and 100 in all.
 	from := func(t *testing.T, f *floors, most int32, rows ...*leased) {
 		t.Helper()
 		time.Sleep(markEvery) // synctest
 		c := f.climb(names, []int32{most}, 100)
-		if !c.fromStart {
+		if !c.fromStart[0] {
 			t.Fatal("the claim does not begin from the start")
 		}
 		f.claimed(c, rows, time.Millisecond)
@@ -198,7 +198,7 @@ func TestHighFloors(t *testing.T) {
 			f := high(1000, 900)
 			f.claimed(f.climb(names, []int32{100}, 100), nil, 0)
 			f.found("q", level{4: 50, 8: 950})
-			if c := f.climb(names, []int32{100}, 100); !c.fromStart || c.floors[4] != 49 || c.floors[8] != 900 {
+			if c := f.climb(names, []int32{100}, 100); !c.fromStart[0] || c.floors[4] != 49 || c.floors[8] != 900 {
 				t.Fatalf("a claim begins at %v, from the start: %v", c.floors, c.fromStart)
 			}
 			from(t, f, 100, full(row(50, 5))...)
@@ -207,6 +207,80 @@ func TestHighFloors(t *testing.T) {
 			}
 			if got := f.queues["q"].floor[4]; got != 50 {
 				t.Error("and the floor", got)
+			}
+		})
+	})
+	t.Run("after a claim that failed, and one that began before the floor was marked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := high(1000, 900)
+			late := f.climb(names, []int32{100}, 100)
+			from(t, f, 100, row(2000, 5))
+			time.Sleep(markEvery) // synctest
+			f.failed(f.climb(names, []int32{100}, 100))
+			f.claimed(late, nil, time.Millisecond)
+			if got := start(f); got != [2]int64{1000, 900} {
+				t.Error("claims from the start begin at", got)
+			}
+			if got := f.queue("q").ahead; got != 0 {
+				t.Error(got, "messages are ahead of no claim")
+			}
+		})
+	})
+	t.Run("while a high priority fills all claims", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := high(1000, 900)
+			from(t, f, 100, row(2000, 5))
+			from(t, f, 100, full(row(1000, 9))...)
+			from(t, f, 100)
+			if got := start(f); got[0] != 2000 {
+				t.Error("the low one stays at", got[0])
+			}
+		})
+	})
+	t.Run("after claims that leave out types", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := high(1000, 900)
+			f.below()
+			f.found("q", level{4: 50})
+			claim := func(except bool, rows ...*leased) {
+				time.Sleep(markEvery) // synctest
+				c := f.climb(names, []int32{100}, 100)
+				c.except = except
+				f.claimed(c, rows, time.Millisecond)
+			}
+			for range 3 {
+				claim(true, row(2000, 5))
+			}
+			if got := start(f); got[0] != 49 {
+				t.Error("what was left out is not among what claims from the start see: they begin at", got[0])
+			}
+			f.below() // the next search finds it again
+			claim(true)
+			if got := start(f); got[0] != 2000 {
+				t.Error("the start stays for ever at", got[0])
+			}
+			f.found("q", level{4: 50})
+			claim(false, row(50, 5))
+			claim(false)
+			if got := start(f); got[0] != 2000 {
+				t.Error("the start stays at", got[0])
+			}
+		})
+	})
+	t.Run("of a quiet queue beside a busy one", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := high(1000, 900)
+			busy := []string{"busy"}
+			for range 10 { // as soon as there can be one from the start there is
+				time.Sleep(startEvery) // synctest
+				f.of(busy)
+				f.claimed(f.climb(busy, []int32{1}, 1), nil, time.Second)
+			}
+			if got := f.of(names)[4]; got != 1000 {
+				t.Error("a look begins at", got)
+			}
+			if c := f.climb(names, []int32{1}, 1); !c.fromStart[0] {
+				t.Error("a claim begins at", c.floors)
 			}
 		})
 	})
@@ -246,10 +320,16 @@ func TestSeldom(t *testing.T) {
 		due(1, true)
 		s.took(time.Second)
 		due(100*time.Second, false)
-		s.ask()
-		due(least, false)
+		s.ask() // for what is found after least
+		due(20*time.Second, false)
+		s.ask() // and for something else
+		due(least-20*time.Second, false)
+		due(1, true)
+		due(20*time.Second-1, false)
 		due(1, true)
 		due(least+1, false)
-		due(seldomly*time.Second, true)
+		s.took(time.Hour)
+		due(seldomest-least-2, false)
+		due(1, true)
 	})
 }

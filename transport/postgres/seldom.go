@@ -5,23 +5,29 @@ import (
 	"time"
 )
 
-// seldomly is how many times its cost a search waits that reads all that workers have had. While some transaction is long that is much, and it hardly ever
-// finds anything.
-const seldomly = 1000
+// A search that reads all that workers have had waits for seldomly times what the last one took, but not longer than seldomest. While some
+// transaction is long that is much, and it hardly ever finds anything.
+const (
+	seldomly  = 1000
+	seldomest = 10 * time.Minute
+)
 
 // A seldom says when such a search is due. Its zero value is ready: the first is due.
 type seldom struct {
 	mu    sync.Mutex
 	last  time.Time // search
 	cost  time.Duration
-	asked time.Time // when it was asked for out of turn, by our clock; zero: it was not
+	asked time.Time // when one was first asked for out of turn, by our clock; zero: it was not
+	again time.Time // and last
 }
 
 // ask lets a search be due as soon as the least time between two of them is over.
 func (s *seldom) ask() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = time.Now()
+	if s.again = time.Now(); s.asked.IsZero() {
+		s.asked, s.again = s.again, time.Time{}
+	}
 }
 
 // due reports whether to search now, at least so long after the last time, or so long after it was asked for. now may be of another clock, always the same.
@@ -30,8 +36,8 @@ func (s *seldom) due(now time.Time, least time.Duration) bool {
 	defer s.mu.Unlock()
 	switch {
 	case !s.asked.IsZero() && time.Since(s.asked) > least:
-		s.asked = time.Time{}
-	case now.Sub(s.last) < max(least, seldomly*s.cost):
+		s.asked, s.again = s.again, time.Time{}
+	case now.Sub(s.last) < max(least, min(seldomly*s.cost, seldomest)):
 		return false
 	}
 	s.last = now

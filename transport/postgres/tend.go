@@ -133,12 +133,14 @@ func (g *tending) clean(ctx context.Context) error {
 	if !ours {
 		return nil
 	}
-	g.dead = dead
+	g.dead = max(dead, 1)
 	ctx, cancel := context.WithTimeout(ctx, vacuumWithin)
 	defer cancel()
-	begun := time.Now()
-	err = g.t.vacuum(ctx, g.rest > 0)
-	g.vacuum = time.Since(begun)
+	begun, gently := time.Now(), g.rest > 0
+	err = g.t.vacuum(ctx, gently)
+	if g.vacuum = time.Since(begun); gently {
+		g.vacuum = 0 // most of it were pauses
+	}
 	return err
 }
 
@@ -161,8 +163,8 @@ func (g *tending) judge(ctx context.Context) error {
 	return nil
 }
 
-// vacuum vacuums the hot tables. That may take longer than the role's statements may; behind a pooler nothing can be done about it. gently: with pauses,
-// where it will hardly find anything to remove.
+// vacuum vacuums the hot tables. That may take longer than the role's statements may; behind a pooler nothing can be done about it. gently: with pauses
+// while it reads, where it will hardly find anything to remove, and fewer than are usual while it writes.
 func (t *Transport) vacuum(ctx context.Context, gently bool) error {
 	settings := map[string]string{"statement_timeout": "0"}
 	if gently {
