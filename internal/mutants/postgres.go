@@ -214,7 +214,7 @@ func postgresMutants() []mutant {
 		},
 		{
 			"the start goes past what a claim has left", "postgres", "floors.go",
-			"if !full && got.n < c.mosts[i] {", "if got.n < c.mosts[i] {",
+			"ended := got.n < c.mosts[i] && (!full || beyond)", "ended := got.n < c.mosts[i]",
 			"TestHighFloors",
 		},
 		{

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -9,8 +8,8 @@ import (
 
 // Floors let claims pass over what was claimed before, which stays in its index until a vacuum: a claim begins behind the last
 // message that this transport has claimed of the queue and priority, and so does not walk over it. What lies before, such as a retry
-// of another process, or what was committed late, is found by a claim from the start, of which there is one every startEvery, and
-// at once for what another claim had room for.
+// of another process, or what was committed late, is found by a claim from the start, of which there is one every startEvery, and,
+// unless the floors are high, at once for what another claim had room for.
 //
 // While some transaction in the database is long, no vacuum removes anything, and a claim from the start would walk over all that was done since,
 // hundreds of thousands of entries after a minute. Then the floors are high: the start is where they were a moment ago, so that what was
@@ -18,7 +17,6 @@ import (
 type floors struct {
 	mu     sync.Mutex
 	queues map[string]*levels
-	slow   int // claims from the start, in a row, that took far too long for what they brought
 	high   bool
 	dirty  bool // something may lie before the start
 }
@@ -27,9 +25,10 @@ type floors struct {
 type levels struct {
 	floor level
 	ahead int64         // messages that claims under way may bring: another claim begins behind them
-	falls int           // how often floors were lowered
+	falls int           // how often floors were taken away
 	start time.Time     // of the last claim from the start
 	pause time.Duration // until the next one
+	slow  int           // those that took far too long for what they brought, in a row
 
 	// While the floors are high.
 	low    level // the start
@@ -85,8 +84,7 @@ func (f *floors) queue(name string) *levels {
 	return q
 }
 
-// of is for a statement that is no claim. It begins at the start, but while the floors are high not more often than claims do, and else where
-// the next claim would.
+// of is for a statement that is no claim. It begins at the start, but while the floors are high not more often than claims do, and else at the floors.
 func (f *floors) of(names []string) (all []int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,10 +128,10 @@ func (f *floors) climb(names []string, mosts []int32, most int) climb {
 	for _, name := range names {
 		q := f.queue(name)
 		begin, fromStart := f.startOf(q), c.begun.Sub(q.start) >= q.pause
-		if fromStart {
-			q.start = c.begun
-		} else {
+		if !fromStart {
 			begin = q.from(begin, q.ahead)
+		} else if q.start = c.begun; f.high {
+			q.pause = startEvery // not for all until this one has ended
 		}
 		q.ahead += int64(most)
 		c.floors, c.fromStart, c.falls = append(c.floors, begin[:]...), append(c.fromStart, fromStart), append(c.falls, q.falls)
@@ -145,8 +143,11 @@ func (f *floors) climb(names []string, mosts []int32, most int) climb {
 func (f *floors) failed(c climb) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, name := range c.names {
-		f.queue(name).ahead -= int64(c.most)
+	for i, name := range c.names {
+		q := f.queue(name)
+		if q.ahead -= int64(c.most); c.fromStart[i] {
+			q.started(time.Since(c.begun), 0)
+		}
 	}
 }
 
@@ -155,18 +156,15 @@ func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again boo
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	full := len(rows) == c.most
-	if slices.Contains(c.fromStart, true) {
-		if f.slow++; took < slowClaim+time.Duration(len(rows))*slowRow {
-			f.slow = 0
-		}
-	}
 	for i, name := range c.names {
 		q := f.queue(name)
 		q.ahead -= int64(c.most)
 		got := taken(name, rows)
+		beyond := slices.ContainsFunc(rows, func(l *leased) bool { return slices.Contains(c.names[i+1:], l.env.Queue) })
+		ended := got.n < c.mosts[i] && (!full || beyond)
 		if c.fromStart[i] {
-			q.pause = min(max(startEvery, 10*took), lastStart)
-			if full { // what lies behind these may be old, too
+			q.started(took, len(rows))
+			if !ended { // what lies behind these may be old, too
 				q.forget(got.lowest)
 			}
 		}
@@ -179,17 +177,30 @@ func (f *floors) claimed(c climb, rows []*leased, took time.Duration) (again boo
 				q.pause = 0
 			}
 			again = again || !full && !c.fromStart[i]
-		case c.fromStart[i] && c.begun.Sub(q.marked) >= markEvery:
-			if !full && got.n < c.mosts[i] { // it has come to the end
-				got.lowest, got.last = 1, math.MaxInt64
-			}
-			q.follow(got, c.except)
+		case c.fromStart[i] && c.begun.Sub(q.marked) >= c.patience():
+			q.follow(got, ended, c.except)
 		}
 	}
 	return again // while the floors are high, the way from the start is not so short that each claim could go it
 }
 
-// forget takes floors away, where a claim from the start that was filled has not come to the end: of the lowest priority that it took, and
+// patience is how long the start waits before it follows: longer for what was left out now, which another claim may take.
+func (c *climb) patience() time.Duration {
+	if c.except {
+		return lastStart
+	}
+	return markEvery
+}
+
+// started notes how long a claim from the start took, and how much it brought.
+func (q *levels) started(took time.Duration, rows int) {
+	q.pause = min(max(startEvery, 10*took), lastStart)
+	if q.slow++; took < slowClaim+time.Duration(rows)*slowRow {
+		q.slow = 0
+	}
+}
+
+// forget takes floors away, where a claim from the start has not come to the end: of the lowest priority that it took, and
 // of those below. Claims that began earlier do not put them back.
 func (q *levels) forget(lowest int) {
 	q.falls++
@@ -207,16 +218,22 @@ func (q *levels) raise(name string, rows []*leased) {
 
 // follow lets the start follow the floor, after a claim from the start, as far as that has come: there is nothing before that now, but for types
 // that were left out.
-func (q *levels) follow(got took, except bool) {
-	for p := got.lowest - 1; p < len(q.low); p++ {
-		to := q.mark[p]
-		if p == got.lowest-1 {
+func (q *levels) follow(got took, ended, except bool) {
+	for p := range q.low {
+		if !ended && p < got.lowest-1 {
+			continue
+		}
+		to, cut := q.mark[p], !ended && p == got.lowest-1
+		if cut {
 			to = min(to, got.last)
 		}
 		if q.found[p] > 0 && to >= q.found[p] {
-			if except {
+			switch {
+			case except:
 				to = q.found[p] - 1
-			} else {
+			case cut:
+				q.found[p] = to + 1
+			default:
 				q.found[p] = 0
 			}
 		}
@@ -225,7 +242,7 @@ func (q *levels) follow(got took, except bool) {
 	q.remember()
 }
 
-// remember marks where the floor is.
+// remember marks where the floor is; where there is none, the mark stays.
 func (q *levels) remember() {
 	q.mark, q.marked = q.from(q.mark, 0), time.Now()
 }
@@ -257,7 +274,12 @@ func taken(queue string, rows []*leased) took {
 func (f *floors) suspect() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return !f.high && f.slow >= slowClaims
+	for _, q := range f.queues {
+		if !f.high && q.slow >= slowClaims {
+			return true
+		}
+	}
+	return false
 }
 
 // rise ends claims from the very start.
@@ -275,7 +297,10 @@ func (f *floors) rise() {
 func (f *floors) sink() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.high, f.slow, f.dirty = false, 0, false
+	f.high, f.dirty = false, false
+	for _, q := range f.queues {
+		q.slow = 0
+	}
 }
 
 // back notes that something may lie before the start.

@@ -249,6 +249,7 @@ func TestHighFloors(t *testing.T) {
 				f.claimed(c, rows, time.Millisecond)
 			}
 			for range 3 {
+				time.Sleep(lastStart) // synctest
 				claim(true, row(2000, 5))
 			}
 			if got := start(f); got[0] != 49 {
@@ -256,14 +257,41 @@ func TestHighFloors(t *testing.T) {
 			}
 			f.below() // the next search finds it again
 			claim(true)
+			if got := start(f); got[0] != 49 {
+				t.Error("the start does not wait for claims that leave out nothing: it is", got[0])
+			}
+			time.Sleep(lastStart) // synctest
+			claim(true)
 			if got := start(f); got[0] != 2000 {
 				t.Error("the start stays for ever at", got[0])
 			}
 			f.found("q", level{4: 50})
-			claim(false, row(50, 5))
+			claim(false, full(row(50, 5))...)
+			claim(false, full(row(60, 5))...)
+			time.Sleep(lastStart) // synctest
+			claim(true)
+			if got := start(f); got[0] != 50 {
+				t.Error("what is left of those that were found is not seen any more: the start is", got[0])
+			}
 			claim(false)
-			if got := start(f); got[0] != 2000 {
+			if got := start(f); got[0] != 60 {
 				t.Error("the start stays at", got[0])
+			}
+		})
+	})
+	t.Run("when two queues are claimed at once", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := high(1000, 900)
+			both := func(rows ...*leased) {
+				time.Sleep(markEvery) // synctest
+				f.claimed(f.climb([]string{"q", "r"}, []int32{200, 200}, 100), rows, time.Millisecond)
+			}
+			both(row(2000, 5))
+			other := row(1, 5)
+			other.env.Queue = "r"
+			both(full(other)...) // so that there was no more of q
+			if got := start(f); got[0] != 2000 || f.queue("q").floor[4] != 2000 {
+				t.Errorf("the start is %d, the floor %d", got[0], f.queue("q").floor[4])
 			}
 		})
 	})
@@ -331,5 +359,36 @@ func TestSeldom(t *testing.T) {
 		s.took(time.Hour)
 		due(seldomest-least-2, false)
 		due(1, true)
+	})
+}
+
+// TestSlowQueue: claims of one queue that are slow raise the floors, however fast those of another are.
+func TestSlowQueue(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := new(floors)
+		for begun := time.Now(); !f.suspect() && time.Since(begun) < time.Minute; time.Sleep(startEvery) { // synctest
+			for queue, took := range map[string]time.Duration{"slow": 100 * time.Millisecond, "fast": time.Millisecond} {
+				row := &leased{seq: 1, env: &symphony.Envelope{Queue: queue, Priority: 5}}
+				f.claimed(f.climb([]string{queue}, []int32{1}, 1), []*leased{row}, took)
+			}
+		}
+		if !f.suspect() {
+			t.Error("nobody suspects anything")
+		}
+		f.rise()
+		f.sink()
+		if f.suspect() {
+			t.Error("they rise again at once")
+		}
+		for range slowClaims {
+			time.Sleep(lastStart) // synctest
+			c := f.climb([]string{"slow"}, []int32{1}, 1)
+			time.Sleep(time.Second) // synctest
+			f.failed(c)
+		}
+		if !f.suspect() {
+			t.Error("claims that fail for being slow are not slow")
+		}
 	})
 }

@@ -21,7 +21,7 @@ type seldom struct {
 	again time.Time // and last
 }
 
-// ask lets a search be due as soon as the least time between two of them is over.
+// ask lets a search be due when the least time between two of them is over from now.
 func (s *seldom) ask() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

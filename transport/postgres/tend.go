@@ -139,7 +139,7 @@ func (g *tending) clean(ctx context.Context) error {
 	begun, gently := time.Now(), g.rest > 0
 	err = g.t.vacuum(ctx, gently)
 	if g.vacuum = time.Since(begun); gently {
-		g.vacuum = 0 // most of it were pauses
+		g.vacuum, g.vacuumed = 0, time.Now() // most of it were pauses
 	}
 	return err
 }
@@ -163,8 +163,8 @@ func (g *tending) judge(ctx context.Context) error {
 	return nil
 }
 
-// vacuum vacuums the hot tables. That may take longer than the role's statements may; behind a pooler nothing can be done about it. gently: with pauses
-// while it reads, where it will hardly find anything to remove, and fewer than are usual while it writes.
+// vacuum vacuums the hot tables. That may take longer than the role's statements may; behind a pooler nothing can be done about it. gently: with pauses,
+// where it will hardly find anything to remove, but fewer for pages that it changes than autovacuum makes.
 func (t *Transport) vacuum(ctx context.Context, gently bool) error {
 	settings := map[string]string{"statement_timeout": "0"}
 	if gently {
