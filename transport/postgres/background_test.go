@@ -359,6 +359,7 @@ func TestVacuumsInVain(t *testing.T) {
 		}
 	}
 	dead := func() int64 {
+		mustExec(t, store.Pool(), "select 1") // before PostgreSQL 15 a session that does nothing does not say what it did
 		d, err := store.dead(t.Context())
 		if err != nil {
 			t.Fatal(err)
