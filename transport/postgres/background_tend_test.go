@@ -20,19 +20,26 @@ import (
 	"github.com/symphony-messenger/symphony/monitor"
 )
 
+// holdSnapshot begins a transaction that keeps old rows from being vacuumed, until it is rolled back or the test ends.
+func holdSnapshot(t *testing.T, store *Transport) pgx.Tx {
+	t.Helper()
+	tx, err := store.Pool().BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }) // before the store is closed
+	if _, err := tx.Exec(t.Context(), "select count(*) from pg_class"); err != nil {
+		t.Fatal(err)
+	}
+	return tx
+}
+
 // TestClaimsPassOverOldRows: while a long transaction keeps old rows, claims stay fast, and what was put back is found.
 func TestClaimsPassOverOldRows(t *testing.T) {
 	t.Parallel()
 	server := ownServer(t, nil)
 	store := openDSN(t, server.DSN("postgres"), &Options{History: HistoryOff, Logger: slog.New(slog.DiscardHandler)})
-	tx, err := store.Pool().BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	if _, err := tx.Exec(t.Context(), "select count(*) from pg_class"); err != nil {
-		t.Fatal(err)
-	}
+	tx := holdSnapshot(t, store)
 	round := func() time.Duration {
 		var envs []*symphony.Envelope
 		for range 2000 {

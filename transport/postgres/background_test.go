@@ -345,14 +345,7 @@ func TestVacuumsInVain(t *testing.T) {
 	server := ownServer(t, map[string]string{"autovacuum": "off"})
 	store := openDSN(t, server.DSN("postgres"), nil) // nobody works with it, so that it does nothing by itself
 	const n = 2 * manyDead
-	tx, err := store.Pool().BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.WithoutCancel(t.Context()))
-	if _, err := tx.Exec(t.Context(), "select count(*) from pg_class"); err != nil {
-		t.Fatal(err)
-	}
+	tx := holdSnapshot(t, store)
 	for _, sql := range []string{"select symphony.dispatch('a') from generate_series(1, $1)", "delete from symphony.messenger_messages where $1 > 0"} {
 		if _, err := store.Pool().Exec(t.Context(), sql, n); err != nil {
 			t.Fatal(err)

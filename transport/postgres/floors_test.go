@@ -357,7 +357,7 @@ func TestSeldom(t *testing.T) {
 		due(1, true)
 		due(least+1, false)
 		s.took(time.Hour)
-		due(seldomest-least-2, false)
+		due(restMost-least-2, false)
 		due(1, true)
 	})
 }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// A search that reads all that workers have had waits for seldomly times what the last one took, but not longer than seldomest. While some
+// A search that reads all that workers have had waits for restTimes times what the last one took, but not longer than restMost. While some
 // transaction is long that is much, and it hardly ever finds anything.
 const (
-	seldomly  = 1000
-	seldomest = 10 * time.Minute
+	restTimes = 1000
+	restMost  = 10 * time.Minute
 )
 
 // A seldom says when such a search is due. Its zero value is ready: the first is due.
@@ -37,7 +37,7 @@ func (s *seldom) due(now time.Time, least time.Duration) bool {
 	switch {
 	case !s.asked.IsZero() && time.Since(s.asked) > least:
 		s.asked, s.again = s.again, time.Time{}
-	case now.Sub(s.last) < max(least, min(seldomly*s.cost, seldomest)):
+	case now.Sub(s.last) < max(least, min(restTimes*s.cost, restMost)):
 		return false
 	}
 	s.last = now
