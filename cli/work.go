@@ -37,6 +37,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	a.Start(ctx)
+	cut := false // handlers were told to stop at once
 	for stops := 0; ; {
 		select {
 		case <-signals:
@@ -45,6 +46,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 				drain()
 				s.note("stopping: %s; press Ctrl-C again to stop now", running.text())
 			case 2:
+				cut = running.any()
 				close(stopNow)
 				s.note("stopping now: %s", running.text())
 			}
@@ -54,7 +56,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 			if err == nil || sums.any() {
 				s.note("%s", sums.text())
 			}
-			if stops > 1 {
+			if cut {
 				return &failure{ExitInterrupted, "", errors.Join(errors.New("stopped before all handlers had finished"), err)}
 			}
 			return err
@@ -74,6 +76,8 @@ func (g *gauge) middleware() symphony.Middleware {
 		}
 	}
 }
+
+func (g *gauge) any() bool { return g.n.Load() > 0 }
 
 func (g *gauge) text() string {
 	n := int(g.n.Load())
