@@ -173,16 +173,20 @@ type Maintainer interface {
 	Maintain(ctx context.Context) (more bool, err error)
 }
 
+// A Leaver forgets a worker that has ended and holds nothing, instead of taking it for alive until its lease is over. A worker that still holds
+// something stays, so that its leases run out. An unknown worker is no error.
+type Leaver interface {
+	Leave(ctx context.Context, worker string) error
+}
+
 // As finds an optional interface on t or on a transport that t wraps (Unwrap() Transport).
-func As[T any](t Transport) (T, bool) {
-	for t != nil {
+func As[T any](t Transport) (_ T, found bool) {
+	for ; t != nil; t = inner(t) {
 		if v, ok := t.(T); ok {
 			return v, true
 		}
-		t = inner(t)
 	}
-	var none T
-	return none, false
+	return
 }
 
 func inner(t Transport) Transport {

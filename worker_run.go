@@ -54,9 +54,7 @@ func newRun(ctx context.Context, w Worker) *run {
 	if w.Retry == nil {
 		w.Retry = retry.Exponential{}
 	}
-	if w.Logger == nil {
-		w.Logger = w.Bus.logger()
-	}
+	w.Logger = cmp.Or(w.Logger, w.Bus.logger())
 	if len(w.Queues) == 0 {
 		w.Queues = []WorkerQueue{{Name: defaultQueue}}
 	}
@@ -72,13 +70,11 @@ func newRun(ctx context.Context, w Worker) *run {
 	c := engine.Config[task]{
 		Concurrency: w.Concurrency, Lease: w.Lease, Grace: w.Grace, Hurry: w.Hurry, Limits: engine.Limits(w.Limits),
 		Queues: queues, Log: r.Logger, LeaseLost: ErrLeaseLost, Cancelled: ErrCancelled, Stopping: ErrStopping,
-		Open: r.subscribe, Claim: r.receive, Settle: r.settle, Renew: r.renew, Fatal: unusable, Upkeep: r.upkeep,
+		Open: r.subscribe, Claim: r.receive, Settle: r.settle, Renew: r.renew, Fatal: unusable, Upkeep: r.upkeep, Leave: r.leave,
 		Start: r.start, Refuse: refuse, Lost: r.leaseLost,
 	}
-	if w.Transport != nil {
-		if ex, ok := As[Exchanger](w.Transport); ok {
-			r.exchanger, c.Exchange = ex, r.exchange
-		}
+	if ex, ok := As[Exchanger](w.Transport); ok {
+		r.exchanger, c.Exchange = ex, r.exchange
 	}
 	r.engine = engine.New(c)
 	return r
@@ -115,6 +111,14 @@ func (r *run) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Lease)
 	defer cancel()
 	return store.Subscribe(ctx, subs)
+}
+
+// leave tells the store that the worker has ended.
+func (r *run) leave(ctx context.Context) error {
+	if l, ok := As[Leaver](r.Transport); ok {
+		return l.Leave(ctx, r.id)
+	}
+	return nil
 }
 
 // upkeep does the store's chores of about a minute, and tells it every ten that the subscribers live.

@@ -51,6 +51,59 @@ func TestStopLetsHandlersFinish(t *testing.T) {
 	})
 }
 
+// A forgetful is a store that forgets workers which have ended.
+type forgetful struct {
+	*probe
+	left []string
+}
+
+func (l *forgetful) Leave(_ context.Context, worker string) error {
+	return l.called("leave", func() { l.left = append(l.left, worker) })
+}
+
+// TestWorkerLeavesItsStore: until its lease was over it was listed as alive, and after every deploy there seemed to be twice as many.
+func TestWorkerLeavesItsStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes time.Duration // 0: there is no message
+		fails string        // a call that does from the stop on
+		want  int
+	}{
+		"idle":                       {0, "", 1},
+		"its handler ends":           {10 * time.Second, "", 1},
+		"its handler does not end":   {time.Minute, "", 0},
+		"its verdict stays":          {time.Second, "settle", 0},
+		"the store cannot forget it": {0, "leave", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &forgetful{probe: newProbe()}
+				bus := &symphony.Bus{Transport: l}
+				taking(bus, c.takes)
+				if c.takes > 0 {
+					dispatch(t, bus, 1)
+				}
+				stop := run(t, &symphony.Worker{Bus: bus, Name: "w"})
+				synctest.Wait()
+				l.mu.Lock()
+				l.fail = func(call string) error {
+					if call == c.fails {
+						return errors.New("unreachable")
+					}
+					return nil
+				}
+				l.mu.Unlock()
+				if err := stop(); (err != nil) != (c.takes == time.Minute) {
+					t.Error(err)
+				}
+				if len(l.left) != c.want || c.want > 0 && !strings.HasPrefix(l.left[0], "w-") {
+					t.Errorf("%q have left, want %d", l.left, c.want)
+				}
+				time.Sleep(time.Minute) // until the handler has returned
+			})
+		})
+	}
+}
+
 // TestLimitIsNoGrace: a worker that is started for one message at a time must let it end, however long
 // it takes; only the end of ctx begins the grace.
 func TestLimitIsNoGrace(t *testing.T) {

@@ -38,6 +38,9 @@ type Config[V any] struct {
 	// while there is more to do.
 	Upkeep func(ctx context.Context, round int) (more bool, err error)
 
+	// Leave is called last, unless something is left whose lease must run out.
+	Leave func(ctx context.Context) error
+
 	// Exchange, if there is one, does what Settle and then Claim do, but does not block. Claimed jobs are
 	// valid without an error only.
 	Exchange func(ctx context.Context, js []*Job[V], c Claim) ([]*Job[V], error)
@@ -201,6 +204,9 @@ func (e *Engine[V]) Run(ctx context.Context) (stuck []*Job[V], err error) {
 	}
 	if n := len(e.inHand) - len(stuck); n > 0 {
 		e.Log.Warn("worker ends without the verdicts of some messages: their leases will run out", "messages", n)
+	}
+	if e.opened && len(e.inHand) == 0 {
+		e.goodbye()
 	}
 	return stuck, e.fatal
 }

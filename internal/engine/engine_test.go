@@ -39,6 +39,7 @@ func endless(limits Limits, do func(*Job[int])) *Engine[int] {
 		Renew:    func(context.Context, []*Job[int]) (lost, cancelled []*Job[int], err error) { return nil, nil, nil },
 		Fatal:    func(error) bool { return false },
 		Upkeep:   func(context.Context, int) (bool, error) { return false, nil },
+		Leave:    func(context.Context) error { return nil },
 		Exchange: func(ctx context.Context, _ []*Job[int], c Claim) ([]*Job[int], error) { return claim(ctx, c) },
 		Start: func(js []*Job[int]) {
 			for _, j := range js {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"runtime/metrics"
 	"time"
 )
@@ -8,6 +9,7 @@ import (
 const (
 	stopTime  = 5 * time.Second // for handlers whose contexts have ended
 	flushTime = 5 * time.Second // for the last verdicts
+	leaveTime = time.Second     // for the store to forget the worker
 )
 
 type phase int
@@ -55,6 +57,15 @@ func (e *Engine[V]) advance() {
 	nothingLeft := len(e.pending) == 0 && !e.settle.busy && !e.claim.busy && len(e.takings) == 0
 	if e.phase == flushing && (nothingLeft || e.due(e.until)) {
 		e.phase = over
+	}
+}
+
+// goodbye lets the store forget the worker, which has nothing any more. If that fails, its lease runs out.
+func (e *Engine[V]) goodbye() {
+	ctx, cancel := context.WithTimeout(e.handling, leaveTime)
+	defer cancel()
+	if err := e.Leave(ctx); err != nil {
+		e.Log.Debug("the store takes a worker that has ended for alive until its lease is over", "error", err)
 	}
 }
 

@@ -80,3 +80,16 @@ func (t *Transport) putBackOrphans(ctx context.Context, worker string, ids [][16
 	t.stir()
 	return err
 }
+
+// Leave implements [symphony.Leaver].
+func (t *Transport) Leave(ctx context.Context, worker string) error {
+	err := t.retry(ctx, func(ctx context.Context) error {
+		_, err := t.work.Exec(ctx, t.sql.leave, worker)
+		return err
+	})
+	if err != nil {
+		return t.fail("forget a worker of", ended(ctx, err))
+	}
+	t.sights.Delete(worker)
+	return nil
+}

@@ -135,6 +135,7 @@ func (p *planning) play(t *testing.T) {
 	}
 	p.run(t, "renew", s.renew, "w", ids, tokens)
 	p.run(t, "orphans", s.orphans, "w", ids, tokens)
+	p.run(t, "leave", s.leave, "w")
 	n := min(planBatch, len(ids)/3)
 	p.run(t, "done", s.done, ids[:n], tokens[:n], places[:n], []int64{7})
 	p.run(t, "done_history", s.doneHistory, ids[n:2*n], tokens[n:2*n], places[n:2*n], []int64{7}, true)
@@ -234,7 +235,7 @@ func (p *planning) monitor(t *testing.T) {
 // wantIndexes are the indexes of messages and keys by which a statement, with what it calls, must find its rows.
 var wantIndexes = map[string][]string{
 	"look": {"messenger_messages_due", "messenger_messages_ready"}, "behind": {"messenger_messages_ready"}, "oldest": {"messenger_messages_ready"},
-	"claim": {"messenger_messages_ready"}, "claim again": {"messenger_messages_ready"}, "renew": {"messenger_messages_pkey"}, "orphans": {"messenger_messages_locked"},
+	"claim": {"messenger_messages_ready"}, "claim again": {"messenger_messages_ready"}, "renew": {"messenger_messages_pkey"}, "orphans": {"messenger_messages_locked"}, "leave": {"messenger_messages_locked"},
 	"done": {}, "done_history": {}, "settle": {"messenger_messages_pkey"}, "settle one": {"messenger_messages_pkey"}, "insert": {}, "accept": {"messenger_keys_pkey"},
 	"accept duplicates": {"messenger_keys_pkey"}, "promote": {"messenger_messages_due"}, "advance": {"messenger_messages_group", "messenger_messages_pkey"},
 	"sweep": {"messenger_messages_locked"}, "counts": {"messenger_messages_locked"}, "expire": {"messenger_messages_expiring"}, "drop_keys": {"messenger_keys_expires"}, "fold": {},

@@ -80,6 +80,7 @@ var (
 	_ symphony.Transport         = (*Transport)(nil)
 	_ symphony.SubscriptionStore = (*Transport)(nil)
 	_ symphony.Maintainer        = (*Transport)(nil)
+	_ symphony.Leaver            = (*Transport)(nil)
 	_ monitor.Migrator           = (*Transport)(nil)
 	_ monitor.Scripter           = (*Transport)(nil)
 	_ monitor.Finder             = (*Transport)(nil)

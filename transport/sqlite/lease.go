@@ -71,6 +71,19 @@ func (t *Transport) orphans(q *queries, unknown map[symphony.Token]ownedLease, n
 	return err
 }
 
+// Leave implements [symphony.Leaver].
+func (t *Transport) Leave(ctx context.Context, worker string) error {
+	err := t.write(ctx, func(q *queries) error {
+		return q.exec(`delete from messenger_workers where identity = ?1
+and not exists (select 1 from messenger_messages m where m.locked_by = messenger_workers.worker and m.status = 'processing')`, worker)
+	})
+	if err != nil {
+		return t.fail("forget a worker of", err)
+	}
+	t.workers.Delete(worker)
+	return nil
+}
+
 // sweep takes back what workers held whose leases ran out, and counts a crash of each message. It
 // looks at few rows: there is one for each worker.
 func (t *Transport) sweep(q *queries, now int64) error {

@@ -70,6 +70,7 @@ var (
 	_ symphony.Exchanger         = (*Transport)(nil)
 	_ symphony.SubscriptionStore = (*Transport)(nil)
 	_ symphony.Maintainer        = (*Transport)(nil)
+	_ symphony.Leaver            = (*Transport)(nil)
 	_ monitor.Migrator           = (*Transport)(nil)
 	_ monitor.Finder             = (*Transport)(nil)
 	_ monitor.DeadLetters        = (*Transport)(nil)

@@ -48,6 +48,10 @@ func changeTests() []test {
 			crews, crewHas,
 		},
 		{
+			"workers/leave", "A worker that has left and holds nothing is no more; one that holds something keeps it until its lease ends. (Leaver)",
+			crews | leaving, crewLeaves,
+		},
+		{
 			"workers/idle", "Workers lists those alive, also those that have nothing. (Crew)",
 			crews | reopening, crewIdle,
 		},
@@ -277,6 +281,45 @@ func crewHas(k *kit) {
 			k.Errorf("worker %s is alive after its lease", w.Identity)
 		}
 	}
+}
+
+func crewLeaves(k *kit) {
+	leave := func(worker string, want ...string) {
+		k.Helper()
+		if err := power1[symphony.Leaver](k).Leave(k.ctx, worker); err != nil {
+			k.Fatalf("Leave of %s: %v", worker, err)
+		}
+		ws, err := power1[monitor.Crew](k).Workers(k.ctx)
+		if err != nil {
+			k.Fatalf("Workers: %v", err)
+		}
+		var names []string
+		for _, w := range ws {
+			names = append(names, w.Identity)
+		}
+		equal(k, "who is alive after "+worker+" has left", names, want)
+	}
+	a, b := message(), message()
+	k.send(a)
+	ds := k.takeOnly("one", a)
+	k.send(b)
+	k.takeOnly("two", b)
+	leave("one", "one", "two")
+	k.done(ds)
+	leave("one", "two")
+	leave("one", "two")
+	leave("nobody", "two")
+	leave("two", "two")
+	k.lapse()
+	d := k.take("three") // what the second had
+	equal(k, "the tally of what was left", tallyOf(d), tally{Attempt: 1, Crashes: 1, Fence: 2})
+	leave("two", "three")
+	// Its name may come again.
+	k.settle(done(d))
+	leave("three")
+	k.send(message())
+	k.settle(done(k.take("one")))
+	leave("one")
 }
 
 func crewIdle(k *kit) {

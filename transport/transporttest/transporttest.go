@@ -79,6 +79,7 @@ const (
 	editing
 	pausing
 	crews
+	leaving
 	unsubscribing
 	figures
 	bulks
@@ -114,6 +115,7 @@ func missing(s Store, needs power) string {
 		{changing, has[monitor.Changer](s), "changes of live messages"},
 		{editing, has[monitor.Editor](s), "edited retries"},
 		{pausing, has[monitor.Pauser](s), "pauses"},
+		{leaving, has[symphony.Leaver](s), "Leave"},
 		{crews, has[monitor.Crew](s), "workers"},
 		{unsubscribing, has[monitor.Subscriptions](s), "ends of subscriptions"},
 		{figures, has[monitor.Figures](s), "figures"},
