@@ -47,41 +47,59 @@ type many struct {
 	count             int
 }
 
-// drainBeside measures as drain does, until the messages that count are handled. Those behind them may be handled too: when the
-// worker has ended, the store must have exactly what was not handled.
+// drainBeside measures two drains in one store, with nothing beside them and then with many. Between those of one figure and those of another, minutes
+// apart, the machine may have become another one: a ratio of 0.75 in one run was 1.1 in the next.
 func drainBeside(ctx context.Context, s system, n sizes, m many) ([]value, error) {
 	y, ok := s.(*symphonySystem)
 	if !ok {
 		return nil, fmt.Errorf("%s is measured for %s only", m.figure, ours)
 	}
-	if err := load(ctx, s, n); err != nil {
-		return nil, err
+	var values []value
+	for _, beside := range []many{{figure: m.figure + alone}, m} {
+		if err := load(ctx, s, n); err != nil {
+			return nil, err
+		}
+		if beside.count > 0 {
+			if err := y.loadMany(ctx, beside); err != nil {
+				return nil, err
+			}
+		}
+		took, err := drainBefore(ctx, s, n, beside.count)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, value{beside.figure, "msg/s", float64(n.Drain) / took.Seconds()})
 	}
-	if err := y.loadMany(ctx, m); err != nil {
-		return nil, err
-	}
-	if err := stored(ctx, s, n.Drain+m.count); err != nil {
-		return nil, err
+	return values, nil
+}
+
+// alone is what the name of the figure ends with that a drain beside many is compared with.
+const alone = "_alone"
+
+// drainBefore measures until the messages that count are handled. Others may be handled too: when the worker has ended, the store must have exactly
+// what was not handled.
+func drainBefore(ctx context.Context, s system, n sizes, others int) (took time.Duration, err error) {
+	if err := stored(ctx, s, n.Drain+others); err != nil {
+		return 0, err
 	}
 	seen := newTally(n.Drain)
-	var others atomic.Int64
+	var handled atomic.Int64
 	handle := func(j job) {
 		if j.N < 0 {
-			others.Add(1)
+			handled.Add(1)
 		}
 		seen.add(j.N)
 	}
 	began := time.Now()
-	var took time.Duration
-	err := whileWorking(ctx, s, shift{handle: handle, do: func(ctx context.Context) error {
+	err = whileWorking(ctx, s, shift{handle: handle, do: func(ctx context.Context) error {
 		err := seen.wait(ctx)
 		took = time.Since(began)
 		return err
 	}})
 	if err == nil {
-		err = stored(ctx, s, m.count-int(others.Load()))
+		err = stored(ctx, s, others-int(handled.Load()))
 	}
-	return []value{{m.figure, "msg/s", float64(n.Drain) / took.Seconds()}}, err
+	return took, err
 }
 
 // loadMany writes messages that do not count, all with the same body, and lets the server get over it.

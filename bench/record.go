@@ -68,8 +68,8 @@ func (r *results) slower(k key) bool {
 func (r *results) quotients() (all []record) {
 	for _, q := range []struct{ figure, over, under, by, history string }{
 		{"drain_vs_bare", "drain", "drain", "bare", "off"},
-		{"drain_5m_behind_vs_drain", "drain_5m_behind", "drain", ours, "off"},
-		{"drain_1m_delayed_vs_drain", "drain_1m_delayed", "drain", ours, "off"},
+		{"drain_5m_behind_vs_drain", "drain_5m_behind", "drain_5m_behind" + alone, ours, "off"},
+		{"drain_1m_delayed_vs_drain", "drain_1m_delayed", "drain_1m_delayed" + alone, ours, "off"},
 		{"sustained_last_vs_first", "sustained_last_third", "sustained_first_third", ours, "on"},
 	} {
 		for _, k := range r.order {
