@@ -346,6 +346,8 @@ func TestSeldom(t *testing.T) {
 		s.took(time.Millisecond)
 		due(least-1, false)
 		due(1, true)
+		s.took(time.Second) // by accident
+		due(least, true)
 		s.took(time.Second)
 		due(100*time.Second, false)
 		s.ask() // for what is found after least
@@ -356,6 +358,7 @@ func TestSeldom(t *testing.T) {
 		due(20*time.Second-1, false)
 		due(1, true)
 		due(least+1, false)
+		s.took(time.Hour)
 		s.took(time.Hour)
 		due(restMost-least-2, false)
 		due(1, true)

@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// A search that reads all that workers have had waits for restTimes times what the last one took, but not longer than restMost. While some
-// transaction is long that is much, and it hardly ever finds anything.
+// A search that reads all that workers have had waits for restTimes times what each of the last two took, but not longer than restMost. While some
+// transaction is long that is much, and it hardly ever finds anything. One that was slow may have been slow by accident: 30 ms on a busy machine let
+// what a lost claim had leased wait for another lease.
 const (
 	restTimes = 1000
 	restMost  = 10 * time.Minute
@@ -15,10 +16,10 @@ const (
 // A seldom says when such a search is due. Its zero value is ready: the first is due.
 type seldom struct {
 	mu    sync.Mutex
-	last  time.Time // search
-	cost  time.Duration
-	asked time.Time // when one was first asked for out of turn, by our clock; zero: it was not
-	again time.Time // and last
+	last  time.Time        // search
+	cost  [2]time.Duration // of the last two
+	asked time.Time        // when one was first asked for out of turn, by our clock; zero: it was not
+	again time.Time        // and last
 }
 
 // ask lets a search be due when the least time between two of them is over from now.
@@ -37,7 +38,7 @@ func (s *seldom) due(now time.Time, least time.Duration) bool {
 	switch {
 	case !s.asked.IsZero() && time.Since(s.asked) > least:
 		s.asked, s.again = s.again, time.Time{}
-	case now.Sub(s.last) < max(least, min(restTimes*s.cost, restMost)):
+	case now.Sub(s.last) < max(least, min(restTimes*min(s.cost[0], s.cost[1]), restMost)):
 		return false
 	}
 	s.last = now
@@ -48,5 +49,5 @@ func (s *seldom) due(now time.Time, least time.Duration) bool {
 func (s *seldom) took(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cost = d
+	s.cost[0], s.cost[1] = s.cost[1], d
 }
