@@ -136,6 +136,8 @@ func (p *planning) play(t *testing.T) {
 	p.run(t, "renew", s.renew, "w", ids, tokens)
 	p.run(t, "orphans", s.orphans, "w", ids, tokens)
 	p.run(t, "leave", s.leave, "w")
+	p.run(t, "alone", s.alone, []string{"w"})
+	p.run(t, "tell", s.tell, "nobody", queues)
 	n := min(planBatch, len(ids)/3)
 	p.run(t, "done", s.done, ids[:n], tokens[:n], places[:n], []int64{7})
 	p.run(t, "done_history", s.doneHistory, ids[n:2*n], tokens[n:2*n], places[n:2*n], []int64{7}, true)
