@@ -47,8 +47,8 @@ type many struct {
 	count             int
 }
 
-// drainBeside measures two drains in one store, with nothing beside them and then with many. Between those of one figure and those of another, minutes
-// apart, the machine may have become another one: a ratio of 0.75 in one run was 1.1 in the next.
+// drainBeside measures two drains in one store, with nothing beside them and then with many, which takes half a minute to load. Between those of one figure
+// and those of another, minutes apart, the machine may have become another one: a ratio of 0.75 in one run was 1.1 in the next.
 func drainBeside(ctx context.Context, s system, n sizes, m many) ([]value, error) {
 	y, ok := s.(*symphonySystem)
 	if !ok {

@@ -45,7 +45,7 @@ func exitCodes() *cobra.Command {
     7  unavailable: the store is not migrated, too new, locked, full, read-only or
        out of reach
     8  unhealthy: check, doctor or migrate status found something
-  130  interrupted: the worker was told twice to stop`,
+  130  interrupted: the worker was told twice to stop, and handlers were running`,
 	}
 }
 

@@ -37,7 +37,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	a.Start(ctx)
-	cut := false // handlers were told to stop at once
+	cut := false // handlers were running when it was told so again
 	for stops := 0; ; {
 		select {
 		case <-signals:
@@ -56,7 +56,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 			if err == nil || sums.any() {
 				s.note("%s", sums.text())
 			}
-			if cut {
+			if cut || stops > 1 && running.stopped.Load() {
 				return &failure{ExitInterrupted, "", errors.Join(errors.New("stopped before all handlers had finished"), err)}
 			}
 			return err
@@ -65,13 +65,21 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 }
 
 // A gauge counts the handlers that are running now.
-type gauge struct{ n atomic.Int64 }
+type gauge struct {
+	n       atomic.Int64
+	stopped atomic.Bool // one of them was told to stop
+}
 
 func (g *gauge) middleware() symphony.Middleware {
 	return func(next symphony.Handler) symphony.Handler {
 		return func(ctx context.Context, env *symphony.Envelope) error {
 			g.n.Add(1)
-			defer g.n.Add(-1)
+			defer func() {
+				if errors.Is(context.Cause(ctx), symphony.ErrStopping) {
+					g.stopped.Store(true)
+				}
+				g.n.Add(-1)
+			}()
 			return next(ctx, env)
 		}
 	}

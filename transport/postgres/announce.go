@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -11,15 +10,13 @@ import (
 )
 
 // An announcer tells workers elsewhere of new messages, in transactions of its own: a NOTIFY takes a lock that all transactions with one
-// share until their commit. It waits a little between two, and then names each queue once. In a process that has the only workers it tells nobody.
+// share until their commit. It waits a little between two, and then names each queue once.
 type announcer struct {
 	mu      sync.Mutex
 	due     map[string]bool
 	running bool
 	pid     uint32 // of the session that told last
 	told    time.Time
-	asked   time.Time // whether all workers alive are here
-	alone   bool      // they were
 }
 
 // own reports whether a notification from a session is one of ours, which those who wait here know of already. A process ID may be somebody else's
@@ -39,9 +36,6 @@ func (a *announcer) tells(pid uint32) {
 
 const announcePause = 5 * time.Millisecond
 
-// aloneFor is how long a process may take its workers for the only ones. What is sent within that time a new one elsewhere is not told of: it polls.
-const aloneFor = lastPoll
-
 // announce tells workers here and elsewhere that there may be something to claim.
 func (t *Transport) announce(envs []*symphony.Envelope) {
 	t.wake.Send()
@@ -58,9 +52,6 @@ func (t *Transport) announceQueues(names ...string) {
 	a := &t.service.announcer
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.alone && time.Since(a.asked) < aloneFor {
-		return
-	}
 	for _, name := range names {
 		a.due[name] = true
 	}
@@ -85,51 +76,11 @@ func (t *Transport) announceAll(ctx context.Context) {
 			return
 		}
 		a.mu.Unlock()
-		err := within(ctx, func(ctx context.Context) error {
-			alone, err := t.alone(ctx)
-			if alone {
-				return nil
-			}
-			return errors.Join(err, t.tell(ctx, names))
-		})
-		if err != nil {
+		if err := within(ctx, func(ctx context.Context) error { return t.tell(ctx, names) }); err != nil {
 			t.service.complain("tell workers of new messages", err) // they poll
 		}
 		_ = sleep.For(ctx, announcePause)
 	}
-}
-
-// alone reports whether all workers alive are here, as it was found within aloneFor. A process without any does not ask: its user may not be allowed to.
-func (t *Transport) alone(ctx context.Context) (bool, error) {
-	a := &t.service.announcer
-	if !a.ask() {
-		return false, nil
-	}
-	var here []string
-	t.sights.Range(func(worker, _ any) bool {
-		here = append(here, worker.(string))
-		return true
-	})
-	if len(here) == 0 {
-		return false, nil
-	}
-	var alone bool
-	err := t.upkeep.QueryRow(ctx, t.sql.alone, here).Scan(&alone)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.alone = alone
-	return alone, err
-}
-
-// ask reports whether it must be asked again who is alive: if not, somebody was elsewhere.
-func (a *announcer) ask() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if time.Since(a.asked) < aloneFor {
-		return false
-	}
-	a.asked, a.alone = time.Now(), false
-	return true
 }
 
 // tell sends one notification for each queue.

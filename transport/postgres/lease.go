@@ -44,6 +44,9 @@ func (t *Transport) renew(ctx context.Context, worker string, held []symphony.To
 	for _, n := range cancelled {
 		r.Cancelled = append(r.Cancelled, names[n-1])
 	}
+	if lease == nil { // it was taken for dead while it had nothing
+		t.sight(worker).met.Store(false)
+	}
 	if o := &t.sight(worker).orphans; lease != nil && o.due(now, time.Duration(*lease)*time.Millisecond) {
 		begun := time.Now()
 		if err := t.putBackOrphans(ctx, worker, ids, tokens); err != nil { // the leases are renewed all the same
@@ -81,8 +84,11 @@ func (t *Transport) putBackOrphans(ctx context.Context, worker string, ids [][16
 	return err
 }
 
-// Leave implements [symphony.Leaver].
+// Leave implements [symphony.Leaver]. A claim whose answer was lost may not have been committed yet: what it leases must have a worker whose lease runs out.
 func (t *Transport) Leave(ctx context.Context, worker string) error {
+	if t.sight(worker).orphans.open() {
+		return nil
+	}
 	err := t.retry(ctx, func(ctx context.Context) error {
 		_, err := t.work.Exec(ctx, t.sql.leave, worker)
 		return err

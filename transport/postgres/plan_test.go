@@ -136,7 +136,6 @@ func (p *planning) play(t *testing.T) {
 	p.run(t, "renew", s.renew, "w", ids, tokens)
 	p.run(t, "orphans", s.orphans, "w", ids, tokens)
 	p.run(t, "leave", s.leave, "w")
-	p.run(t, "alone", s.alone, []string{"w"})
 	p.run(t, "tell", s.tell, "nobody", queues)
 	n := min(planBatch, len(ids)/3)
 	p.run(t, "done", s.done, ids[:n], tokens[:n], places[:n], []int64{7})

@@ -32,7 +32,7 @@ type dialect struct {
 	schema  string
 	release release
 	check, insert, accept, subscriptions, subscribe, ended,
-	claim, look, done, doneHistory, settle, there, renew, orphans, leave, tell, alone,
+	claim, look, done, doneHistory, settle, there, renew, orphans, leave, tell,
 	counts, oldest, recordLive, letters, recordHistory,
 	revive, keepKeys, discard, expire, dropKeys, fold, behind, turn, lockFailed,
 	sweep, promote, advance, partition, cancel,
@@ -50,7 +50,7 @@ func newDialect(schema string) (*dialect, error) {
 	for name, into := range map[string]*string{
 		"check": &d.check, "insert": &d.insert, "accept": &d.accept, "subscriptions": &d.subscriptions, "subscribe": &d.subscribe, "ended": &d.ended,
 		"claim": &d.claim, "look": &d.look, "done": &d.done, "done_history": &d.doneHistory, "settle": &d.settle, "there": &d.there,
-		"renew": &d.renew, "orphans": &d.orphans, "leave": &d.leave, "tell": &d.tell, "alone": &d.alone, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "letters": &d.letters,
+		"renew": &d.renew, "orphans": &d.orphans, "leave": &d.leave, "tell": &d.tell, "counts": &d.counts, "oldest": &d.oldest, "record_live": &d.recordLive, "letters": &d.letters,
 		"record_history": &d.recordHistory, "revive": &d.revive, "keep_keys": &d.keepKeys, "discard": &d.discard, "expire": &d.expire,
 		"drop_keys": &d.dropKeys, "fold": &d.fold, "behind": &d.behind, "turn": &d.turn, "lock_failed": &d.lockFailed,
 		"examine_server": &d.examineServer, "examine_rights": &d.examineRights, "examine_tables": &d.examineTables, "examine_holders": &d.examineHolders, "examine_subscriptions": &d.examineSubscriptions,

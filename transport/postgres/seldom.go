@@ -31,6 +31,13 @@ func (s *seldom) ask() {
 	}
 }
 
+// open reports whether a search was asked for that was not made.
+func (s *seldom) open() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.asked.IsZero()
+}
+
 // due reports whether to search now, at least so long after the last time, or so long after it was asked for. now may be of another clock, always the same.
 func (s *seldom) due(now time.Time, least time.Duration) bool {
 	s.mu.Lock()

@@ -14,8 +14,12 @@ func (t *Transport) Renew(ctx context.Context, worker string, held []symphony.To
 	err := t.write(ctx, func(q *queries) error {
 		r = symphony.Renewal{}
 		now := t.clock()
-		if err := q.exec("update messenger_workers set alive_until = max(alive_until, ?1 + lease) where identity = ?2", now, worker); err != nil {
+		known, err := q.affected("update messenger_workers set alive_until = max(alive_until, ?1 + lease) where identity = ?2", now, worker)
+		if err != nil {
 			return err
+		}
+		if known == 0 { // it was taken for dead while it had nothing
+			t.workers.Delete(worker)
 		}
 		mine, err := owned(q, worker)
 		if err != nil {

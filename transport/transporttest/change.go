@@ -3,6 +3,7 @@ package transporttest
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/symphony-messenger/symphony"
@@ -54,6 +55,10 @@ func changeTests() []test {
 		{
 			"workers/idle", "Workers lists those alive, also those that have nothing. (Crew)",
 			crews | reopening, crewIdle,
+		},
+		{
+			"workers/returns", "A worker that was taken for dead while it had nothing is alive again when it asks for messages. (Crew)",
+			crews | reopening, crewReturns,
 		},
 		{
 			"subscription/unsubscribe", "Unsubscribe: what is dispatched from then on has no copy. (Subscriptions)",
@@ -342,6 +347,28 @@ func crewIdle(k *kit) {
 	equal(k, "the number of workers after a heartbeat", alive(), 1)
 	k.Advance(lease)
 	equal(k, "the number of workers without one", alive(), 0)
+}
+
+// crewReturns has a worker without messages taken for dead, as after a pause of its process.
+func crewReturns(k *kit) {
+	wait := func() {
+		ctx, cancel := context.WithTimeout(k.ctx, 200*time.Millisecond)
+		defer cancel()
+		if ds, err := k.Transport.Receive(ctx, claimOf("idle", 1, symphony.QueueClaim{Name: "empty"})); err == nil {
+			k.Fatalf("an empty queue has delivered %+v", ds)
+		}
+	}
+	wait()
+	k.lapse()
+	a := message()
+	k.send(a)
+	k.done(k.takeOnly("other", a)) // and whoever is dead is forgotten
+	k.renew("idle", symphony.Renewal{})
+	wait()
+	ws, err := power1[monitor.Crew](k).Workers(k.ctx)
+	if err != nil || !slices.ContainsFunc(ws, func(w monitor.Worker) bool { return w.Identity == "idle" }) {
+		k.Errorf("Workers: %+v, %v: want idle too", ws, err)
+	}
 }
 
 func unsubscribe(k *kit) {
