@@ -47,6 +47,7 @@ const (
 	fastStop      = 10 * time.Second // how long a shutdown may take that ends sessions in an orderly way
 	immediateStop = 10 * time.Second // the server itself kills what has not ended after 5
 	removal       = 10 * time.Second // of the folder, while processes of a killed server may still end
+	tidying       = 40 * time.Second // a start after a kill: the autovacuum launcher of PostgreSQL 14 may wait 20 s for statistics before it ends
 )
 
 // Start makes a new data directory and starts a server on it. It returns when the server accepts
@@ -191,7 +192,7 @@ func (s *Server) tidy() {
 	if p == nil || !p.ended() || p.cmd.ProcessState.Exited() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), removal)
+	ctx, cancel := context.WithTimeout(context.Background(), tidying)
 	defer cancel()
 	if err := s.up(ctx, false); err != nil {
 		return // the data may be damaged on purpose; what stays is a megabyte
