@@ -37,7 +37,6 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	a.Start(ctx)
-	cut := false // handlers were running when it was told so again
 	for stops := 0; ; {
 		select {
 		case <-signals:
@@ -46,7 +45,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 				drain()
 				s.note("stopping: %s; press Ctrl-C again to stop now", running.text())
 			case 2:
-				cut = running.any()
+				running.cut()
 				close(stopNow)
 				s.note("stopping now: %s", running.text())
 			}
@@ -56,7 +55,7 @@ func (s *session) work(ctx context.Context, a *app.App, prepare func(context.Con
 			if err == nil || sums.any() {
 				s.note("%s", sums.text())
 			}
-			if cut || stops > 1 && running.stopped.Load() {
+			if stops > 1 && running.stopped.Load() {
 				return &failure{ExitInterrupted, "", errors.Join(errors.New("stopped before all handlers had finished"), err)}
 			}
 			return err
@@ -85,7 +84,12 @@ func (g *gauge) middleware() symphony.Middleware {
 	}
 }
 
-func (g *gauge) any() bool { return g.n.Load() > 0 }
+// cut notes that those which are running now are told to stop.
+func (g *gauge) cut() {
+	if g.n.Load() > 0 {
+		g.stopped.Store(true)
+	}
+}
 
 func (g *gauge) text() string {
 	n := int(g.n.Load())

@@ -74,6 +74,33 @@ func TestSecondSignalWithNothingInFlight(t *testing.T) {
 	}
 }
 
+// TestGaugeKnowsWhoWasStopped: also one that began after the second signal, or between the two.
+func TestGaugeKnowsWhoWasStopped(t *testing.T) {
+	for _, cause := range []error{nil, context.Canceled, symphony.ErrStopping} {
+		var g gauge
+		ctx, cancel := context.WithCancelCause(t.Context())
+		g.cut() // nothing runs
+		handler := g.middleware()(func(context.Context, *symphony.Envelope) error {
+			if cause != nil {
+				cancel(cause)
+			}
+			return nil
+		})
+		if err := handler(ctx, nil); err != nil {
+			t.Error(err)
+		}
+		if got, want := g.stopped.Load(), cause == symphony.ErrStopping; got != want {
+			t.Errorf("its context ended with %v: stopped is %v", cause, got)
+		}
+		cancel(nil)
+	}
+	var g gauge
+	_ = g.middleware()(func(context.Context, *symphony.Envelope) error { g.cut(); return nil })(t.Context(), nil)
+	if !g.stopped.Load() {
+		t.Error("one that ran at the second signal is not known")
+	}
+}
+
 func self(t *testing.T) *os.Process {
 	p, err := os.FindProcess(os.Getpid())
 	if err != nil {
